@@ -1,0 +1,222 @@
+"""The registry of converters: how one is written, found and looked up.
+
+A converter takes a fitted object, its symbolic input and a `Context`, and returns the object's
+methods as values::
+
+    @converts("sklearn.preprocessing.MaxAbsScaler")
+    def max_abs_scaler(scaler, x: Value, context: Context) -> Outputs:
+        x = x.cast("float").guard("MaxAbsScaler", allow_nan=True)
+        return {"transform": (x / scaler.scale_).cast_like(x)}
+
+It may raise `Decline` to say why this one object is not native; the step then falls back to the
+original. The module's ``examples()`` yields fitted `Example` objects for the conformance suite.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from millrace.ir.build import Shape, Value
+from millrace.ir.program import Column
+
+if TYPE_CHECKING:
+    from millrace.catalog.translate import Translator
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method returns: one value, or a list of them (multi-output ``predict_proba``)."""
+
+    values: tuple[Value, ...]
+    shape: Shape = "matrix"
+    is_list: bool = False
+
+
+Outputs = Mapping[str, "Value | Result"]
+"""Method name -> result. A keyword of a method is written ``"predict(raw_score)"``."""
+
+Converter = Callable[[Any, Value, "Context"], Outputs]
+
+
+def vector(value: Value) -> Result:
+    """A one-dimensional result."""
+    return Result((value,), "vector")
+
+
+def sparse(value: Value, kind: Shape = "csr_matrix") -> Result:
+    """A result that the source returns as a CSR matrix (or array)."""
+    return Result((value,), kind)
+
+
+def list_of(values: Sequence[Value]) -> Result:
+    """A list of matrices, one an output."""
+    return Result(tuple(values), is_list=True)
+
+
+class Decline(Exception):
+    """This object is not native: the reason, in a phrase that completes 'falls back because ...'."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a converter may ask for.
+
+    Attributes
+    ----------
+    path : str
+        Where the object stands in the source: ``"pipeline/prep/num"``.
+    translator : Translator
+    """
+
+    path: str
+    translator: Translator
+
+    def convert(self, step: Any, x: Value, name: str) -> Outputs:
+        """Convert an inner object (natively or by fallback); `name` extends the path."""
+        return self.translator.convert(step, x, f"{self.path}/{name}" if self.path else name)
+
+    def value(self, step: Any, x: Value, name: str, method: str = "transform") -> Value:
+        """One method of an inner object as a plain value."""
+        return plain(self.convert(step, x, name)[method])
+
+    def note(self, text: str) -> None:
+        """Say something about this step that `describe()` should show."""
+        self.translator.notes.append((self.path, text))
+
+
+def plain(result: Value | Result) -> Value:
+    """The single block behind a result."""
+    return result if isinstance(result, Value) else result.values[0]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A fitted object for the conformance suite.
+
+    Attributes
+    ----------
+    name : str
+        Unique within its converter: the parameters that make it different.
+    make : callable
+        Returns ``(fitted, X)``: X is a NumPy array or pandas DataFrame of at least 20 rows of
+        the kind that the object was fitted on. Seeded; imports its libraries itself.
+    ulp : int
+        How many units in the last place a float output may differ; 0 for the same bits.
+    absolute : float
+        Absolute slack for outputs near zero (where a sum cancels), as the converter's docstring states.
+    why : str
+        The reason for a bound other than 0.
+    native : bool
+        False where the object is expected to fall back (the reason is the converter's).
+    """
+
+    name: str
+    make: Callable[[], tuple[Any, Any]]
+    ulp: int = 0
+    absolute: float = 0.0
+    why: str = ""
+    native: bool = True
+
+
+ColumnReader = Callable[[Any], Sequence[Column]]
+"""What the table looked like that an object was fitted on; see `converts`."""
+
+
+@dataclass
+class _Registry:
+    converters: dict[str, Converter] = field(default_factory=dict)
+    column_readers: dict[str, ColumnReader] = field(default_factory=dict)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+
+_REGISTRY = _Registry()
+
+
+def converts(
+    *public_names: str, columns: ColumnReader | None = None
+) -> Callable[[Converter], Converter]:
+    """Register a converter for the classes of these public names.
+
+    `columns` tells the input columns of an object that has no ``n_features_in_``, or whose columns
+    carry categories; they have names unless they are called x0, x1 ...
+    """
+
+    def register(converter: Converter) -> Converter:
+        for name in public_names:
+            if name in _REGISTRY.converters:
+                raise ValueError(f"two converters for {name}")
+            _REGISTRY.converters[name] = converter
+            if columns is not None:
+                _REGISTRY.column_readers[name] = columns
+        return converter
+
+    return register
+
+
+@cache
+def _discover() -> None:
+    """Import every module below this package: a converter exists by standing in a file."""
+    package = importlib.import_module("millrace.catalog")
+    for info in pkgutil.walk_packages(package.__path__, "millrace.catalog."):
+        if info.name.rsplit(".", 1)[1] not in ("registry", "translate"):
+            _REGISTRY.modules[info.name] = importlib.import_module(info.name)
+
+
+def registered() -> dict[str, Converter]:
+    """Public class name -> converter, for every converter there is."""
+    _discover()
+    return dict(sorted(_REGISTRY.converters.items()))
+
+
+def examples() -> Iterator[tuple[str, Example]]:
+    """``(module, example)`` of every converter module; nothing is fitted yet."""
+    _discover()
+    for name, module in sorted(_REGISTRY.modules.items()):
+        if make := getattr(module, "examples", None):
+            for example in make():
+                yield name.removeprefix("millrace.catalog."), example
+
+
+def public_name(cls: type) -> str:
+    """The shortest import path of a class: ``sklearn.linear_model.Ridge``."""
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        path = ".".join(parts[:length])
+        if getattr(sys.modules.get(path), cls.__name__, None) is cls:
+            return f"{path}.{cls.__name__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def lookup(cls: type) -> Converter | None:
+    """The converter of a class, or of a base class that it does not override in any method."""
+    name = _registered_name(cls)
+    return _REGISTRY.converters[name] if name else None
+
+
+def column_reader(cls: type) -> ColumnReader | None:
+    """How the converter of a class reads its input columns, where it says so."""
+    name = _registered_name(cls)
+    return _REGISTRY.column_readers.get(name) if name else None
+
+
+def _registered_name(cls: type) -> str | None:
+    _discover()
+    for base in cls.__mro__:
+        if (name := public_name(base)) in _REGISTRY.converters:
+            return name
+        if any(inspect.isfunction(v) or isinstance(v, property)
+               for k, v in vars(base).items() if k not in ("__init__", "__repr__")):
+            return None
+    return None

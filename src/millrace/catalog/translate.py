@@ -1,0 +1,205 @@
+"""Turning a fitted object into a program: recursion, fallback and the record of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from millrace.catalog.registry import (
+    Context,
+    Decline,
+    Outputs,
+    Result,
+    column_reader,
+    lookup,
+    public_name,
+)
+from millrace.errors import UnfittedModelError, UnsupportedModelError
+from millrace.ir.build import Builder, Value
+from millrace.ir.check import check
+from millrace.ir.ops import Call
+from millrace.ir.program import Column, Program
+
+METHODS = (
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "transform",
+    "score_samples",
+    "apply",
+)
+_FALLBACK_METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One line of `describe()`."""
+
+    path: str
+    source: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A program and what it needs to run.
+
+    Attributes
+    ----------
+    program : Program
+    foreign : dict of str to object
+        The original Python objects that `Call` steps name by key.
+    records : tuple of StepRecord
+        What became of every object inside the source, in the order of conversion.
+    notes : tuple of (path, text)
+    """
+
+    program: Program
+    foreign: dict[str, Any]
+    records: tuple[StepRecord, ...]
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Translator:
+    """The state of one translation."""
+
+    foreign: dict[str, Any] = field(default_factory=dict)
+    records: list[StepRecord] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+    def convert(self, source: Any, x: Value, path: str) -> Outputs:
+        """The methods of an object: native where a converter takes it, else by calling it."""
+        name = public_name(type(source))
+        require_fitted(source, path)
+        converter = lookup(type(source))
+        position = len(self.records)
+        if converter is None:
+            return self._fall_back(source, x, path, name, "no converter for this class")
+        mark = (dict(self.foreign), list(self.notes))
+        self.records.append(StepRecord(path, name, "native"))
+        try:
+            return converter(source, x, Context(path, self))
+        except Decline as decline:
+            self.foreign, self.notes = mark
+            del self.records[position:]
+            return self._fall_back(source, x, path, name, decline.reason)
+
+    def _fall_back(self, source: Any, x: Value, path: str, name: str, reason: str) -> Outputs:
+        methods = [m for m in METHODS if callable(getattr(source, m, None))]
+        if not methods:
+            raise UnsupportedModelError.unknown_class(path, name)
+        self.records.append(StepRecord(path, name, "falls back", reason))
+        key = path or "model"
+        self.foreign[key] = source
+        outputs: dict[str, Value | Result] = {}
+        for method in methods:
+            if result := _probe(source, x, method):
+                width, dtype, shape = result
+                frame = _frame_names(source, x)
+                call = Call(key, method, path, reason, width, dtype, frame)
+                value = x.then(call)
+                outputs[method] = Result((value,), shape)  # pyright: ignore[reportArgumentType]
+        if not outputs:
+            raise UnsupportedModelError.declined(
+                path, name, f"{reason}, and calling its methods on probe rows failed",
+                "Check that the object is fitted and works on its own.")
+        return outputs
+
+
+def _frame_names(source: Any, x: Value) -> tuple[str, ...] | None:
+    names = getattr(source, "feature_names_in_", None)
+    if names is not None and len(names) == x.width:
+        return tuple(str(n) for n in names)
+    return None
+
+
+def _probe(source: Any, x: Value, method: str) -> tuple[int, str, str] | None:
+    """Width, dtype and shape of a foreign method's answer, learned by calling it on a few rows."""
+    width = int(getattr(source, "n_features_in_", x.width))
+    for rows in _probe_rows(source, width):
+        try:
+            answer = getattr(source, method)(rows)
+        except Exception:  # noqa: BLE001 - a foreign object may raise anything on a probe
+            continue
+        if hasattr(answer, "toarray"):
+            kind = "csr_array" if type(answer).__name__.endswith("array") else "csr_matrix"
+            return answer.shape[1], str(answer.dtype), kind
+        block = np.asarray(answer)
+        dtype = str(block.dtype) if block.dtype.kind in "biuf" else "object"
+        if block.ndim == 1:
+            return 1, dtype, "vector"
+        if block.ndim == 2:
+            return block.shape[1], dtype, "matrix"
+    return None
+
+
+def _probe_rows(source: Any, width: int) -> Sequence[Any]:
+    numbers = np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width))
+    words = np.array([["a"] * width] * 3, dtype=object)
+    names = getattr(source, "feature_names_in_", None)
+    if names is None:
+        return (numbers, words)
+    import pandas as pd
+
+    return (pd.DataFrame(numbers, columns=names), pd.DataFrame(words, columns=names))
+
+
+def require_fitted(source: Any, path: str) -> None:
+    """Raise `UnfittedModelError` for a scikit-learn object that its own check calls unfitted."""
+    if not hasattr(source, "fit") or isinstance(source, type):
+        return
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(source)
+    except NotFittedError as error:
+        raise UnfittedModelError.at(path, type(source).__name__) from error
+    except TypeError:  # not a scikit-learn estimator: its converter judges
+        return
+
+
+def input_columns(source: Any) -> tuple[Column, ...]:
+    """The table that the object was fitted on; x0, x1 ... where it was fitted without names."""
+    require_fitted(source, "")
+    if reader := column_reader(type(source)):
+        return tuple(reader(source))
+    names = getattr(source, "feature_names_in_", None)
+    if names is not None:
+        return tuple(Column(str(n)) for n in names)
+    width = getattr(source, "n_features_in_", None)
+    if width is None:
+        raise UnsupportedModelError.declined(
+            "", public_name(type(source)), "it does not say how many columns it was fitted on",
+            "Expected a fitted object with n_features_in_.")
+    return tuple(Column(f"x{i}") for i in range(int(width)))
+
+
+def translate(source: Any) -> Translation:
+    """The program of a fitted object.
+
+    Raises
+    ------
+    UnfittedModelError, UnsupportedModelError
+    """
+    columns = input_columns(source)
+    named = any(c.name != f"x{i}" for i, c in enumerate(columns))
+    translator = Translator()
+    builder = Builder(columns, named)
+    for method, result in translator.convert(source, builder.table, "").items():
+        if isinstance(result, Value):
+            builder.output(method, result)
+        elif result.is_list:
+            for position, value in enumerate(result.values):
+                builder.output(f"{method}/{position}", value, result.shape)
+        else:
+            builder.output(method, result.values[0], result.shape)
+    return Translation(
+        check(builder.program()), translator.foreign, tuple(translator.records), tuple(translator.notes)
+    )

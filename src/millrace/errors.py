@@ -1,0 +1,248 @@
+"""Every error that Millrace raises on purpose: what was seen, what was expected, what to do.
+
+Each class is built by its constructors, so that a message is written in one place. All of them
+are `MillraceError`; each is also the built-in class that a caller would expect (`ValueError`,
+`TypeError`, ...), so code written for scikit-learn keeps catching them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MillraceError(Exception):
+    """Base class of everything that Millrace raises on purpose."""
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _listing(names: Sequence[object], most: int = 8) -> str:
+    shown = ", ".join(repr(n) for n in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+class ProgramError(MillraceError):
+    """A program breaks the grammar of the IR: always a bug in a converter, rewrite or file."""
+
+
+class UnfittedModelError(MillraceError, ValueError):
+    """The object to compile has not been fitted."""
+
+    @classmethod
+    def at(cls, path: str, class_name: str) -> UnfittedModelError:
+        where = f" at {path}" if path else ""
+        return cls(
+            f"{class_name}{where} is not fitted. Expected a fitted object: "
+            f"call its fit(X, y) first, then compile it."
+        )
+
+
+class UnsupportedModelError(MillraceError, TypeError):
+    """The object, or a step inside it, can neither be converted nor called as it is."""
+
+    @classmethod
+    def unknown_class(cls, path: str, class_name: str) -> UnsupportedModelError:
+        where = f" at step {path!r}" if path else ""
+        return cls(
+            f"Cannot compile {class_name}{where}: Millrace has no converter for it and it has "
+            f"neither a predict nor a transform method that could be called instead. "
+            f"Pass a fitted estimator, or wrap the code in a FunctionTransformer."
+        )
+
+    @classmethod
+    def declined(cls, path: str, class_name: str, reason: str, remedy: str) -> UnsupportedModelError:
+        where = f" at step {path!r}" if path else ""
+        return cls(f"Cannot compile {class_name}{where}: {reason}. {remedy}")
+
+
+class InputError(MillraceError, ValueError):
+    """Rows that a compiled model cannot take."""
+
+
+class MissingColumnsError(InputError, KeyError):
+    """Columns that the model reads are not in the input."""
+
+    @classmethod
+    def of(cls, missing: Sequence[str], present: Sequence[str]) -> MissingColumnsError:
+        parts = [f"{m!r}{_nearest(m, present)}" for m in missing[:8]]
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        return cls(
+            f"The input lacks {len(missing)} column(s) that the model reads: "
+            f"{', '.join(parts)}{more}. The input has {_listing(list(present))}. "
+            f"Add or rename the columns; their order does not matter."
+        )
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0])
+
+
+class ExtraColumnsError(InputError):
+    """The input has columns that the model was not fitted on."""
+
+    @classmethod
+    def of(cls, extra: Sequence[str], expected: Sequence[str]) -> ExtraColumnsError:
+        parts = [f"{e!r}{_nearest(e, expected)}" for e in extra[:8]]
+        more = f" and {len(extra) - 8} more" if len(extra) > 8 else ""
+        return cls(
+            f"The input has {len(extra)} column(s) that the model was not fitted on: "
+            f"{', '.join(parts)}{more}. Drop them, for example X[model.feature_names_in_]."
+        )
+
+
+class ShapeError(InputError):
+    """The input has the wrong number of columns or dimensions."""
+
+    @classmethod
+    def wrong_width(cls, seen: int, expected: int) -> ShapeError:
+        return cls(
+            f"The input has {seen} column(s), the model was fitted on {expected}. "
+            f"Pass rows with exactly {expected} columns in the order used for fitting."
+        )
+
+    @classmethod
+    def wrong_dimensions(cls, seen: int) -> ShapeError:
+        return cls(
+            f"The input has {seen} dimension(s), expected 2 (rows x columns). "
+            f"For one row use X.reshape(1, -1) or model.predict_one(row)."
+        )
+
+
+class ColumnTypeError(InputError, TypeError):
+    """A column holds values of a kind that the model cannot read there."""
+
+    @classmethod
+    def not_a_number(cls, column: str, value: object, row: int) -> ColumnTypeError:
+        return cls(
+            f"Column {column!r} must be numeric, but row {row} holds {value!r} "
+            f"({type(value).__name__}). Convert the column to numbers, or mark missing "
+            f"cells as NaN or null."
+        )
+
+    @classmethod
+    def unsupported(cls, what: str, expected: str) -> ColumnTypeError:
+        return cls(f"Cannot read {what}. Expected {expected}.")
+
+
+class NonFiniteError(InputError):
+    """NaN or infinity where the source estimator refuses them."""
+
+    @classmethod
+    def at(cls, column: str, value: object, row: int, owner: str) -> NonFiniteError:
+        return cls(
+            f"Column {column!r} holds {value!r} in row {row}, but {owner} accepts only finite "
+            f"values there, as in the library that it was fitted with. "
+            f"Impute or drop such rows first."
+        )
+
+
+class UnknownCategoryError(InputError):
+    """A category that was not seen while fitting, where the encoder raises on them."""
+
+    @classmethod
+    def at(cls, column: str, value: object, row: int) -> UnknownCategoryError:
+        return cls(
+            f"Column {column!r} holds the unknown category {value!r} in row {row}; the encoder was "
+            f"fitted with handle_unknown='error'. Map the value to a known category, or fit the "
+            f"encoder with another handle_unknown."
+        )
+
+
+class MethodMissingError(MillraceError, AttributeError):
+    """The source object has no such method."""
+
+    @classmethod
+    def of(cls, method: str, source: str, available: Sequence[str]) -> MethodMissingError:
+        return cls(
+            f"This compiled {source} has no {method}; the source object offers "
+            f"{_listing(sorted(available))}."
+        )
+
+
+class VerificationError(MillraceError, AssertionError):
+    """The compiled model and its source disagree."""
+
+    @classmethod
+    def of(cls, report: object) -> VerificationError:
+        error = cls(
+            f"The compiled model does not answer as its source does.\n{report}\n"
+            f"Do not use it; please report the model's class, parameters and library version. "
+            f"Pass raise_on_difference=False to get the report instead of this error."
+        )
+        error.report = report
+        return error
+
+    report: object
+
+
+class ModelFileError(MillraceError, ValueError):
+    """A model file that cannot be read or written."""
+
+    @classmethod
+    def not_a_model(cls, path: object, why: str) -> ModelFileError:
+        return cls(f"{path} is not a Millrace model file: {why}. Expected a .mill file "
+                   f"written by model.save() or `millrace compile`.")
+
+    @classmethod
+    def damaged(cls, path: object, seen: str, expected: str) -> ModelFileError:
+        return cls(
+            f"{path} is damaged: {seen}, expected {expected}. The file was truncated or altered "
+            f"after it was written; restore it or compile the model again."
+        )
+
+    @classmethod
+    def newer_format(cls, path: object, seen: int, known: int) -> ModelFileError:
+        return cls(
+            f"{path} has format version {seen}; this Millrace reads versions up to {known}. "
+            f"Upgrade Millrace (pip install --upgrade millrace) or compile the model again."
+        )
+
+    @classmethod
+    def cannot_write(cls, path: object, why: str) -> ModelFileError:
+        return cls(
+            f"Could not write {path}: {why}. What was there before is untouched; free some space "
+            f"or choose another place, then save again."
+        )
+
+    @classmethod
+    def holds_foreign_steps(cls, steps: Sequence[str]) -> ModelFileError:
+        return cls(
+            f"The model calls {len(steps)} step(s) of foreign Python code ({_listing(list(steps))}), "
+            f"which a .mill file cannot hold because it never contains code. Replace those steps "
+            f"by ones that describe() shows as native, or keep the compiled model in memory."
+        )
+
+
+class UntrustedPickleError(MillraceError, ValueError):
+    """A pickle or joblib file was given without saying that it is trusted."""
+
+    @classmethod
+    def of(cls, path: object) -> UntrustedPickleError:
+        return cls(
+            f"{path} is a pickle: loading it can run any code that its author put there. "
+            f"If you trust where it comes from, repeat the command with --trust-pickle."
+        )
+
+
+class FileInputError(MillraceError, ValueError):
+    """A table file that cannot be read."""
+
+    @classmethod
+    def unreadable(cls, path: object, why: str) -> FileInputError:
+        return cls(f"Cannot read {path}: {why}.")
+
+    @classmethod
+    def unknown_format(cls, path: object, known: Sequence[str]) -> FileInputError:
+        return cls(f"Cannot tell the format of {path} from its name. Expected one of {_listing(list(known))}.")
+
+
+class MissingDependencyError(MillraceError, ImportError):
+    """An optional library is needed and not installed."""
+
+    @classmethod
+    def of(cls, library: str, purpose: str, extra: str) -> MissingDependencyError:
+        return cls(f"{purpose} needs {library}, which is not installed. "
+                   f"Install it with: pip install 'millrace[{extra}]'")

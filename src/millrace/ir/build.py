@@ -1,0 +1,241 @@
+"""The builder: how converters and rewrites write programs.
+
+A `Value` is a handle on a step; arithmetic on values appends steps. A value may also stand for
+columns of the input table that nothing has read yet, so that picking columns from columns stays
+one `Select`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.ir.arrays import Array, Text
+from millrace.ir.ops import (
+    Binary,
+    Cast,
+    CastLike,
+    Concat,
+    Constant,
+    Encode,
+    Forest,
+    Gather,
+    Guard,
+    IsMissing,
+    Leaves,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    Select,
+    Take,
+    Trees,
+    Unary,
+    Where,
+)
+from millrace.ir.program import Column, Output, Program, Step
+from millrace.ir.types import Block, result
+
+Row = npt.ArrayLike
+Shape = Literal["matrix", "vector", "csr_matrix", "csr_array"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A block inside a program under construction.
+
+    Attributes
+    ----------
+    builder : Builder
+    step : int
+        Position of the step, or -1 while the value still stands for unread table columns.
+    columns : tuple of int
+        The table columns it stands for; empty otherwise.
+    """
+
+    builder: Builder
+    step: int
+    columns: tuple[int, ...] = ()
+
+    # -- reading ---------------------------------------------------------------------------
+    @property
+    def at(self) -> int:
+        """Position of the step, reading the columns now if that was not yet needed."""
+        return self.step if self.step >= 0 else self.builder.append(Select(self.columns)).step
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) if self.step < 0 else self.builder.widths[self.step]
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the table columns that the value stands for, None for anything computed."""
+        if self.step >= 0:
+            return None
+        return tuple(self.builder.columns[c].name for c in self.columns)
+
+    def take(self, columns: Iterable[int]) -> Value:
+        """Columns by position, in this order."""
+        positions = tuple(int(c) for c in columns)
+        if self.step < 0:
+            return Value(self.builder, -1, tuple(self.columns[c] for c in positions))
+        if positions == tuple(range(self.width)):
+            return self
+        return self._then(Take(positions))
+
+    def column(self, position: int) -> Value:
+        return self.take([position])
+
+    # -- converting ------------------------------------------------------------------------
+    def cast(
+        self,
+        dtype: Literal["float", "numeric", "float32", "float64", "int32", "int64", "bool"],
+    ) -> Value:
+        return self._then(Cast(dtype))
+
+    def cast_like(self, other: Value) -> Value:
+        return self.builder.append(CastLike(), self, other)
+
+    # -- arithmetic ------------------------------------------------------------------------
+    def apply(self, ufunc: str) -> Value:
+        """A unary NumPy ufunc by name, or ``expit``."""
+        return self._then(Unary(ufunc))
+
+    def combine(self, ufunc: str, other: Value | Row) -> Value:
+        """A binary NumPy ufunc by name; a plain array is one constant row with its own dtype."""
+        return self.builder.append(Binary(ufunc), self, self._operand(other))
+
+    def __add__(self, other: Value | Row) -> Value:
+        return self.combine("add", other)
+
+    def __sub__(self, other: Value | Row) -> Value:
+        return self.combine("subtract", other)
+
+    def __mul__(self, other: Value | Row) -> Value:
+        return self.combine("multiply", other)
+
+    def __truediv__(self, other: Value | Row) -> Value:
+        return self.combine("divide", other)
+
+    def __neg__(self) -> Value:
+        return self.apply("negative")
+
+    def __lt__(self, other: Value | Row) -> Value:
+        return self.combine("less", other)
+
+    def __le__(self, other: Value | Row) -> Value:
+        return self.combine("less_equal", other)
+
+    def __gt__(self, other: Value | Row) -> Value:
+        return self.combine("greater", other)
+
+    def __ge__(self, other: Value | Row) -> Value:
+        return self.combine("greater_equal", other)
+
+    def equals(self, other: Value | Row) -> Value:
+        return self.combine("equal", other)
+
+    def where(self, a: Value | Row | Text, b: Value | Row | Text) -> Value:
+        """`a` where this (a bool block) holds, else `b`."""
+        return self.builder.append(Where(), self, self._operand(a), self._operand(b))
+
+    def __matmul__(self, weights: npt.ArrayLike) -> Value:
+        return self._then(MatMul(Array(weights)))
+
+    # -- the rest --------------------------------------------------------------------------
+    def is_missing(self, rule: Literal["nan", "none", "value"] = "nan",
+                   value: float | str | None = None) -> Value:
+        return self._then(IsMissing(rule, value))
+
+    def reduce(self, function: Literal["sum", "mean", "max", "min", "argmax"]) -> Value:
+        return self._then(Reduce(function))
+
+    def encode(self, encode: Encode) -> Value:
+        return self._then(encode)
+
+    def one_hot(self, width: int, dtype: str = "float64") -> Value:
+        return self._then(OneHot(width, dtype))
+
+    def gather(self, table: Array | Text) -> Value:
+        return self._then(Gather(table))
+
+    def guard(self, owner: str, *, allow_nan: bool = False) -> Value:
+        return self._then(Guard(owner, allow_nan))
+
+    def trees(self, forest: Forest) -> Value:
+        return self._then(Trees(forest))
+
+    def leaves(self, forest: Forest) -> Value:
+        return self._then(Leaves(forest))
+
+    def then(self, op: Op) -> Value:
+        """Any primitive of one input."""
+        return self._then(op)
+
+    def _then(self, op: Op) -> Value:
+        return self.builder.append(op, self)
+
+    def _operand(self, other: Value | Row | Text) -> Value:
+        return other if isinstance(other, Value) else self.builder.constant(other)
+
+
+class Builder:
+    """A program under construction. Equal steps are written once."""
+
+    def __init__(self, columns: Sequence[Column], named: bool = False) -> None:
+        self.columns = tuple(columns)
+        self.named = named
+        self.steps: list[Step] = []
+        self.widths: list[int] = []
+        self.outputs: list[Output] = []
+        self._seen: dict[Step, int] = {}
+
+    @property
+    def table(self) -> Value:
+        """All columns of the input."""
+        return Value(self, -1, tuple(range(len(self.columns))))
+
+    def append(self, op: Op, *inputs: Value) -> Value:
+        """One step; an equal earlier step is used again."""
+        step = Step(op, tuple(v.at for v in inputs))
+        if step not in self._seen:
+            blocks = [Block("float64", self.widths[i]) for i in step.inputs]
+            width = result(op, blocks, ("float64",) * len(self.columns)).width
+            self._seen[step] = len(self.steps)
+            self.steps.append(step)
+            self.widths.append(width)
+        return Value(self, self._seen[step])
+
+    def constant(self, row: Row | Text) -> Value:
+        """A constant row. Its dtype takes part in type promotion, as a NumPy array's does."""
+        if isinstance(row, (int, float)) and not isinstance(row, np.generic):
+            raise TypeError(f"give {row!r} a dtype: np.float64({row!r}), or an array")
+        if isinstance(row, Text):
+            return self.append(Constant(row))
+        return self.append(Constant(Array(np.atleast_1d(np.asarray(row)))))
+
+    def concat(self, values: Sequence[Value]) -> Value:
+        """Blocks side by side."""
+        if len(values) == 1:
+            return values[0]
+        if all(v.step < 0 for v in values):
+            return Value(self, -1, tuple(c for v in values for c in v.columns))
+        return self.append(Concat(), *values)
+
+    def categorical(self, value: Value, categories: Sequence[str | int | float | bool]) -> None:
+        """Say that one table column is numbered by these categories (see `Column.categories`)."""
+        if value.step >= 0 or value.width != 1:
+            raise ValueError("only a single column of the input table can carry categories")
+        (position,) = value.columns
+        column = replace(self.columns[position], categories=tuple(categories))
+        self.columns = (*self.columns[:position], column, *self.columns[position + 1 :])
+
+    def output(self, name: str, value: Value, shape: Shape = "matrix") -> None:
+        self.outputs.append(Output(name, value.at, shape))
+
+    def program(self) -> Program:
+        return Program(self.columns, tuple(self.steps), tuple(self.outputs), self.named)

@@ -1,0 +1,111 @@
+"""A program: the columns it reads, its steps in order, and its named outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from millrace.ir.ops import Call, Op, Select
+
+Kind = Literal["number", "text", "any"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the input table.
+
+    Attributes
+    ----------
+    name : str
+        The name in the fitted object, or ``"x0"``, ``"x1"`` ... where it was fitted without names.
+    kind : {"number", "text", "any"}
+        What the program needs there: ``any`` where the first step takes both.
+    categories : tuple, optional
+        Where the source library numbers the categories of a pandas categorical column itself
+        (LightGBM, XGBoost): the values in the order of their codes. The input adapter turns
+        such a column into float64 codes, NaN for missing and unseen values.
+    """
+
+    name: str
+    kind: Kind = "any"
+    categories: tuple[str | int | float | bool, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One primitive applied to earlier steps, which are given by their positions."""
+
+    op: Op
+    inputs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """A named result.
+
+    Attributes
+    ----------
+    name : str
+        The method that returns it: ``"predict"``, ``"predict_proba"``, ``"transform"`` ... A method
+        that returns a list has outputs ``"predict_proba/0"``, ``"predict_proba/1"`` ... A keyword
+        of a method is written ``"predict(raw_score)"``.
+    step : int
+    shape : {"matrix", "vector", "csr_matrix", "csr_array"}
+        ``vector``: width 1, returned one-dimensional; the ``csr`` shapes are returned sparse, as
+        the source object does.
+    """
+
+    name: str
+    step: int
+    shape: Literal["matrix", "vector", "csr_matrix", "csr_array"] = "matrix"
+
+
+@dataclass(frozen=True)
+class Program:
+    """An immutable graph of primitives.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        The table that the source object was fitted on, all columns in order.
+    steps : tuple of Step
+        In topological order; a step refers to earlier ones by position.
+    outputs : tuple of Output
+    named : bool
+        Whether `columns` carry the names of a data frame (matched by name) or were made up.
+    """
+
+    columns: tuple[Column, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    named: bool = field(default=False)
+
+    @cached_property
+    def used_columns(self) -> tuple[int, ...]:
+        """Positions of the columns that some step reads, ascending."""
+        used: set[int] = set()
+        for step in self.steps:
+            if isinstance(step.op, Select):
+                used.update(step.op.columns)
+        return tuple(sorted(used))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that have an output, without keywords and list positions."""
+        names = (o.name.split("/")[0].split("(")[0] for o in self.outputs)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def foreign(self) -> tuple[Call, ...]:
+        """Steps that call the original Python object."""
+        return tuple(s.op for s in self.steps if isinstance(s.op, Call))
+
+    def only(self, *names: str) -> Program:
+        """The same program with only the outputs of these names; steps are not pruned."""
+        return replace(self, outputs=tuple(o for o in self.outputs if o.name in names))
+
+    def __str__(self) -> str:
+        from millrace.ir.text import unparse
+
+        return unparse(self)[0]
