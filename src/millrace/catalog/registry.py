@@ -91,9 +91,26 @@ class Context:
         """One method of an inner object as a plain value."""
         return plain(self.convert(step, x, name)[method])
 
+    def bound(self, ulp: int, absolute: float, why: str) -> None:
+        """State that float outputs may differ from the source's by this much, and why.
+
+        `ulp` counts units in the last place, `absolute` is slack near zero; the larger one holds.
+        """
+        self.translator.bounds.append(Bound(self.path, ulp, absolute, why))
+
     def note(self, text: str) -> None:
         """Say something about this step that `describe()` should show."""
         self.translator.notes.append((self.path, text))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far a step's float outputs may be from the source's, and why."""
+
+    path: str
+    ulp: int
+    absolute: float
+    why: str
 
 
 def plain(result: Value | Result) -> Value:
@@ -134,10 +151,15 @@ ColumnReader = Callable[[Any], Sequence[Column]]
 """What the table looked like that an object was fitted on; see `converts`."""
 
 
+Caller = Callable[[Any, str, Any], Any]
+"""``(source, method, rows) -> answer``: how the source object itself is asked; see `converts`."""
+
+
 @dataclass
 class _Registry:
     converters: dict[str, Converter] = field(default_factory=dict)
     column_readers: dict[str, ColumnReader] = field(default_factory=dict)
+    callers: dict[str, Caller] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
 
 
@@ -145,12 +167,17 @@ _REGISTRY = _Registry()
 
 
 def converts(
-    *public_names: str, columns: ColumnReader | None = None
+    *public_names: str, columns: ColumnReader | None = None, call: Caller | None = None
 ) -> Callable[[Converter], Converter]:
     """Register a converter for the classes of these public names.
 
     `columns` tells the input columns of an object that has no ``n_features_in_``, or whose columns
     carry categories; they have names unless they are called x0, x1 ...
+
+    `call` asks the source object for a method on plain rows (NumPy or pandas), where its methods
+    want other containers or options; `method` may carry an option, ``"predict(raw_score)"``. By
+    default the method is called with ``raw_score=True`` for an option in lower case and with
+    ``prediction_type="RawFormulaVal"`` for one in camel case.
     """
 
     def register(converter: Converter) -> Converter:
@@ -160,6 +187,8 @@ def converts(
             _REGISTRY.converters[name] = converter
             if columns is not None:
                 _REGISTRY.column_readers[name] = columns
+            if call is not None:
+                _REGISTRY.callers[name] = call
         return converter
 
     return register
@@ -209,6 +238,18 @@ def column_reader(cls: type) -> ColumnReader | None:
     """How the converter of a class reads its input columns, where it says so."""
     name = _registered_name(cls)
     return _REGISTRY.column_readers.get(name) if name else None
+
+
+def ask(source: Any, method: str, rows: Any) -> Any:
+    """The answer of the source object itself; `method` as in `Outputs`."""
+    name = _registered_name(type(source))
+    if name in _REGISTRY.callers:
+        return _REGISTRY.callers[name](source, method, rows)
+    plain_name, _, option = method.removesuffix(")").partition("(")
+    function = getattr(source, plain_name)
+    if not option:
+        return function(rows)
+    return function(rows, **({option: True} if option[0].islower() else {"prediction_type": option}))
 
 
 def _registered_name(cls: type) -> str | None:

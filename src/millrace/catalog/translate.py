@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    Bound,
     Context,
     Decline,
     Outputs,
@@ -57,12 +58,15 @@ class Translation:
     records : tuple of StepRecord
         What became of every object inside the source, in the order of conversion.
     notes : tuple of (path, text)
+    bounds : tuple of Bound
+        Where the answers are not the same bits.
     """
 
     program: Program
     foreign: dict[str, Any]
     records: tuple[StepRecord, ...]
     notes: tuple[tuple[str, str], ...] = ()
+    bounds: tuple[Bound, ...] = ()
 
 
 @dataclass
@@ -72,6 +76,7 @@ class Translator:
     foreign: dict[str, Any] = field(default_factory=dict)
     records: list[StepRecord] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
 
     def convert(self, source: Any, x: Value, path: str) -> Outputs:
         """The methods of an object: native where a converter takes it, else by calling it."""
@@ -81,12 +86,12 @@ class Translator:
         position = len(self.records)
         if converter is None:
             return self._fall_back(source, x, path, name, "no converter for this class")
-        mark = (dict(self.foreign), list(self.notes))
+        mark = (dict(self.foreign), list(self.notes), list(self.bounds))
         self.records.append(StepRecord(path, name, "native"))
         try:
             return converter(source, x, Context(path, self))
         except Decline as decline:
-            self.foreign, self.notes = mark
+            self.foreign, self.notes, self.bounds = mark
             del self.records[position:]
             return self._fall_back(source, x, path, name, decline.reason)
 
@@ -201,5 +206,6 @@ def translate(source: Any) -> Translation:
         else:
             builder.output(method, result.values[0], result.shape)
     return Translation(
-        check(builder.program()), translator.foreign, tuple(translator.records), tuple(translator.notes)
+        check(builder.program()), translator.foreign, tuple(translator.records),
+        tuple(translator.notes), tuple(translator.bounds),
     )

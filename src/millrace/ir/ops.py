@@ -56,7 +56,7 @@ class CastLike:
 
 @dataclass(frozen=True)
 class Unary:
-    """Apply a NumPy ufunc of one argument, or ``expit`` (``scipy.special.expit``)."""
+    """Apply a NumPy ufunc of one argument, or ``expit`` and ``logit`` of ``scipy.special``."""
 
     ufunc: str
 
@@ -164,7 +164,8 @@ class Guard:
 
     A value passes when ``low <= value <= high`` or when it is NaN and `allow_nan` is set. `low` and
     `high` are (1,) or (width,) float64; the default lets every finite value of the block's dtype
-    pass and refuses the infinities.
+    pass and refuses the infinities. In an object block only NaN is refused, where `allow_nan` is not
+    set; integers always pass.
     """
 
     owner: str

@@ -25,11 +25,15 @@ class Column:
         Where the source library numbers the categories of a pandas categorical column itself
         (LightGBM, XGBoost): the values in the order of their codes. The input adapter turns
         such a column into float64 codes, NaN for missing and unseen values.
+    dtype : str, optional
+        The NumPy dtype of the column in a program that is bound to one kind of input, ``object``
+        for text; see `Program.bound`. Not part of the text form.
     """
 
     name: str
     kind: Kind = "any"
     categories: tuple[str | int | float | bool, ...] | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,35 @@ class Program:
         """Steps that call the original Python object."""
         return tuple(s.op for s in self.steps if isinstance(s.op, Call))
 
+    def bound(self, binding: tuple[str, ...]) -> Program:
+        """The same program for columns of these dtypes."""
+        columns = (replace(c, dtype=d) for c, d in zip(self.columns, binding, strict=True))
+        return replace(self, columns=tuple(columns))
+
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """The dtypes of the columns; float64 where the program is not bound."""
+        return tuple(c.dtype or "float64" for c in self.columns)
+
     def only(self, *names: str) -> Program:
         """The same program with only the outputs of these names; steps are not pruned."""
         return replace(self, outputs=tuple(o for o in self.outputs if o.name in names))
+
+    def live(self) -> Program:
+        """The same program without the steps that no output needs."""
+        live: set[int] = {o.step for o in self.outputs}
+        for position in range(len(self.steps) - 1, -1, -1):
+            if position in live:
+                live.update(self.steps[position].inputs)
+        if len(live) == len(self.steps):
+            return self
+        kept = sorted(live)
+        renumber = {old: new for new, old in enumerate(kept)}
+        steps = tuple(
+            Step(self.steps[old].op, tuple(renumber[i] for i in self.steps[old].inputs)) for old in kept
+        )
+        outputs = tuple(replace(o, step=renumber[o.step]) for o in self.outputs)
+        return replace(self, steps=steps, outputs=outputs)
 
     def __str__(self) -> str:
         from millrace.ir.text import unparse

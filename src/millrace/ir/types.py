@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, assert_never
 
 import numpy as np
@@ -54,12 +55,14 @@ class Block:
         return f"{self.dtype}[n, {self.width}]"
 
 
+SPECIAL = ("expit", "logit")
+"""Functions that come from ``scipy.special``."""
+
+
 def function(name: str) -> Callable[..., Any]:
     """The NumPy (or SciPy) function that `Unary` and `Binary` name."""
-    if name == "expit":
-        from scipy.special import expit
-
-        return expit
+    if name in SPECIAL:
+        return getattr(import_module("scipy.special"), name)
     ufunc = getattr(np, name, None)
     if not isinstance(ufunc, np.ufunc):
         raise ProgramError(f"{name!r} is not a NumPy ufunc")
@@ -70,7 +73,8 @@ def function(name: str) -> Callable[..., Any]:
 def _ufunc_dtype(name: str, *dtypes: str) -> str:
     if "object" in dtypes:
         return "bool" if name in ("equal", "not_equal") else "object"
-    return str(function(name)(*(np.zeros(1, d) for d in dtypes)).dtype)
+    with np.errstate(all="ignore"):
+        return str(function(name)(*(np.full(1, 0.5).astype(d) for d in dtypes)).dtype)
 
 
 def promote(dtypes: Sequence[str]) -> str:

@@ -141,6 +141,9 @@ def _select(columns: Sequence[npt.NDArray[Any]], n: int) -> Block:
 
 
 def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
+    if block.dtype == object and not op.allow_nan:
+        for row, column in np.argwhere(is_missing(block, IsMissing("nan"))):
+            raise NonFiniteError.at(_name(names, block, column), "nan", int(row), op.owner)
     if block.dtype.kind != "f":
         return block
     limit = np.finfo(block.dtype).max
@@ -151,9 +154,12 @@ def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
         passes |= np.isnan(block)
     if not passes.all():
         row, column = (int(i) for i in np.argwhere(~passes)[0])
-        name = names[column] if len(names) == block.shape[1] else f"#{column}"
-        raise NonFiniteError.at(name, float(block[row, column]), row, op.owner)
+        raise NonFiniteError.at(_name(names, block, column), float(block[row, column]), row, op.owner)
     return block
+
+
+def _name(names: Sequence[str], block: Block, column: int) -> str:
+    return names[column] if len(names) == block.shape[1] else f"#{column}"
 
 
 def _call(op: Call, block: Block, target: Any) -> Block:

@@ -1,0 +1,137 @@
+"""Values to codes: by Arrow's hash table for text, by binary search for numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.errors import ColumnTypeError, UnknownCategoryError
+from millrace.ir.arrays import Text
+from millrace.ir.ops import Encode, IsMissing
+from millrace.ir.types import cast_dtype
+
+Array = npt.NDArray[Any]
+Codes = npt.NDArray[np.int32]
+
+
+def is_nan(value: object) -> bool:
+    """Whether a cell is a NaN or pandas' NA."""
+    return value != value if isinstance(value, float) else type(value).__name__ == "NAType"
+
+
+class Encoder:
+    """One `Encode` step with its lookups done."""
+
+    def __init__(self, op: Encode) -> None:
+        self.op = op
+        codes = op.codes.values.astype(np.int32)
+        self.text = isinstance(op.categories, Text)
+        if isinstance(op.categories, Text):
+            self.lookup = dict(zip(op.categories.values, codes.tolist(), strict=True))
+            self.codes = np.append(codes, np.int32(op.unknown))
+        else:
+            numbers = op.categories.values.astype(np.float64)
+            order = np.argsort(numbers, kind="stable")
+            self.numbers, self.codes = numbers[order], codes[order]
+            self.lookup = dict(zip(numbers.tolist(), codes.tolist(), strict=True))
+
+    def __call__(self, column: Any, first_row: int) -> Codes:
+        """Codes of a column; `first_row` is its row number in the input, for messages."""
+        if not isinstance(column, np.ndarray):
+            codes = self._arrow(column)
+        elif column.dtype == object:
+            codes = self._objects(column)
+        else:
+            codes = self._numbers(column)
+        if self.op.strict and bool((codes == self.op.unknown).any()):
+            row = int(np.argmax(codes == self.op.unknown))
+            value = column[row] if isinstance(column, np.ndarray) else column[row].as_py()
+            raise UnknownCategoryError.at(self.op.owner_column, value, first_row + row)
+        return codes
+
+    def cell(self, value: Any) -> int:
+        """The code of one value."""
+        if value is None:
+            return self.op.none if self.op.none != self.op.unknown else self.op.nan
+        if is_nan(value):
+            return self.op.nan
+        return self.lookup.get(value, self.op.unknown)
+
+    def _arrow(self, column: Any) -> Codes:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_dictionary(column.type):
+            of_value = np.append(self._arrow(column.dictionary), np.int32(0))
+            codes = of_value[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        elif not self.text:
+            return self._objects(np.asarray(column.to_numpy(zero_copy_only=False), object))
+        else:
+            values = pa.array(list(self.lookup), type=column.type)
+            found = pc.index_in(column, value_set=values).fill_null(len(values))
+            codes = self.codes[found.to_numpy(zero_copy_only=False)]
+        if column.null_count:
+            missing = self.op.nan if self.op.nan != self.op.unknown else self.op.none
+            codes[column.is_null().to_numpy(zero_copy_only=False)] = missing
+        return codes
+
+    def _objects(self, column: Array) -> Codes:
+        op, lookup = self.op, self.lookup
+        unseen = object()
+        get = lookup.get
+        cells = [get(v, unseen) if v.__hash__ is not None else unseen for v in column.tolist()]
+        codes = np.empty(len(cells), np.int32)
+        for row, code in enumerate(cells):
+            if code is unseen:
+                value = column[row]
+                code = op.none if value is None else op.nan if is_nan(value) else op.unknown
+            codes[row] = code
+        return codes
+
+    def _numbers(self, column: Array) -> Codes:
+        if self.text:
+            missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+            return np.where(missing, self.op.nan, self.op.unknown).astype(np.int32)
+        values = column.astype(np.float64, copy=False)
+        codes = np.full(len(values), self.op.unknown, np.int32)
+        if len(self.numbers):
+            at = np.minimum(np.searchsorted(self.numbers, values), len(self.numbers) - 1)
+            codes = np.where(self.numbers[at] == values, self.codes[at], codes)
+        return np.where(np.isnan(values), np.int32(self.op.nan), codes)
+
+
+def is_missing(block: Array, op: IsMissing) -> Array:
+    """Which cells of a block are missing by the rule of the primitive."""
+    if op.rule == "value":
+        return np.asarray(block == op.value, dtype=bool).reshape(block.shape)
+    if block.dtype != object:
+        return np.isnan(block) if block.dtype.kind == "f" else np.zeros(block.shape, bool)
+    none = op.rule == "none"
+    cells = [is_nan(v) or (none and v is None) for v in block.ravel().tolist()]
+    return np.array(cells, bool).reshape(block.shape)
+
+
+def to_dtype(block: Array, dtype: str) -> Array:
+    """`Cast`: NumPy's conversion; objects through Python's float, None and NA as NaN."""
+    target = cast_dtype(str(block.dtype), dtype)
+    if block.dtype != object:
+        return block.astype(target, copy=False)
+    try:
+        return block.astype(target)
+    except (TypeError, ValueError):
+        return _cell_by_cell(block).astype(target)
+
+
+def _cell_by_cell(block: Array) -> Array:
+    out = np.empty(block.shape)
+    for (row, column), value in np.ndenumerate(block):
+        if value is None or is_nan(value):
+            out[row, column] = np.nan
+            continue
+        try:
+            out[row, column] = float(value)
+        except (TypeError, ValueError) as error:
+            raise ColumnTypeError.not_a_number(f"#{column}", value, row) from error
+    return out

@@ -1,0 +1,342 @@
+"""Run a program block by block: NumPy's own functions on blocks that stay in cache, kernels for trees.
+
+A step's value is either a two-dimensional block or, as long as nothing needs one, a list of columns:
+views of the input that the tree kernels read where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.backends.numba.compute import compute
+from millrace.backends.numba.encode import Encoder, is_missing
+from millrace.backends.numba.row import plan_row
+from millrace.backends.numba.trees import TreeEngine
+from millrace.errors import NonFiniteError
+from millrace.ir.arrays import Text
+from millrace.ir.ops import (
+    Binary,
+    Call,
+    Cast,
+    CastLike,
+    Concat,
+    Constant,
+    Encode,
+    Gather,
+    Guard,
+    IsMissing,
+    Leaves,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    Select,
+    Take,
+    Trees,
+    Unary,
+    Where,
+)
+from millrace.ir.program import Output, Program
+from millrace.ir.types import Block, function, infer, promote
+from millrace.runtime.pool import spread
+
+Array = npt.NDArray[Any]
+Columns = list[Any]
+
+BLOCK_ROWS = 2048
+"""Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
+
+_BLOCK_SECONDS = 0.5e-3
+
+
+class Executable:
+    """A program bound to the dtypes of its input.
+
+    Parameters
+    ----------
+    program : Program
+        Bound (`Program.bound`); its steps are the ones needed for its outputs.
+    foreign : mapping of str to object
+        What `Call` steps call.
+    """
+
+    def __init__(self, program: Program, foreign: Mapping[str, Any]) -> None:
+        self.program = program
+        self.foreign = foreign
+        self.types = infer(program, program.binding)
+        self.engines: dict[int, TreeEngine] = {}
+        self.encoders: dict[int, Encoder] = {}
+        shared: dict[tuple[int, str], TreeEngine] = {}
+        for position, step in enumerate(program.steps):
+            if isinstance(step.op, (Trees, Leaves)):
+                dtype = tree_dtype(self.types[step.inputs[0]])
+                key = (id(step.op.forest), dtype)
+                self.engines[position] = shared.setdefault(key, TreeEngine(step.op.forest, dtype))
+            elif isinstance(step.op, Encode):
+                self.encoders[position] = Encoder(step.op)
+        self.block_rows = self._block_rows()
+        self._one_row = plan_row(program, self.engines, self.encoders)
+        self._last_use = self._last_uses()
+
+    # -- the whole -------------------------------------------------------------------------
+    def run(self, columns: Sequence[Any], n_rows: int) -> dict[str, Any]:
+        """The outputs, by name, of these columns (one per program column, None where unread)."""
+        if n_rows <= self.block_rows:
+            return self._finish([self._block(columns, 0, n_rows)], n_rows)
+        blocks = -(-n_rows // self.block_rows)
+        parts: list[list[Array]] = [[] for _ in range(blocks)]
+
+        def work(first: int, stop: int) -> None:
+            cut = [c if c is None else c[first:stop] for c in columns]
+            parts[first // self.block_rows] = self._block(cut, first, stop - first)
+
+        spread(work, n_rows, self.block_rows)
+        return self._finish(parts, n_rows)
+
+    def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
+        """The outputs for the cells of one row; None where only `run` will do (or will raise)."""
+        return None if self._one_row is None else self._one_row(cells)
+
+    def _finish(self, parts: list[list[Array]], n_rows: int) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        for k, output in enumerate(self.program.outputs):
+            pieces = [part[k] for part in parts]
+            if output.shape.startswith("csr"):
+                results[output.name] = _sparse(pieces, output)
+            else:
+                results[output.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return results
+
+    def _block_rows(self) -> int:
+        """Rows per block: all of them when foreign code runs, else about half a millisecond's work."""
+        if self.program.foreign:
+            return 1 << 62
+        splits = sum(len(e.forest.feature) // 2 for e in self.engines.values())
+        if not splits:
+            return BLOCK_ROWS
+        seconds_per_row = splits * 1.4e-11 + 1e-9 * sum(e.forest.n_trees for e in self.engines.values())
+        rows = int(_BLOCK_SECONDS / seconds_per_row) // 256 * 256
+        return min(max(rows, 256), 2 * BLOCK_ROWS)
+
+    def _last_uses(self) -> dict[int, list[int]]:
+        """Steps whose value can be dropped after a step."""
+        last: dict[int, int] = {}
+        for position, step in enumerate(self.program.steps):
+            for i in step.inputs:
+                last[i] = position
+        kept = {o.step for o in self.program.outputs}
+        drops: dict[int, list[int]] = {}
+        for value, position in last.items():
+            if value not in kept:
+                drops.setdefault(position, []).append(value)
+        return drops
+
+    # -- one block -------------------------------------------------------------------------
+    def _block(self, columns: Sequence[Any], first: int, n_rows: int) -> list[Array]:
+        values: list[Any] = []
+        with np.errstate(all="ignore"):
+            for position, step in enumerate(self.program.steps):
+                inputs = [values[i] for i in step.inputs]
+                values.append(self._apply(position, step.op, inputs, columns, first, n_rows))
+                for done in self._last_use.get(position, ()):
+                    values[done] = None
+        return [_shaped(_block(values[o.step]), o, n_rows) for o in self.program.outputs]
+
+    def _apply(
+        self, position: int, op: Op, inputs: list[Any], columns: Sequence[Any], first: int, n_rows: int
+    ) -> Any:
+        match op:
+            case Select(positions):
+                return [columns[p] for p in positions]
+            case Take(positions):
+                return _take(inputs[0], positions)
+            case Concat():
+                return _concat(inputs, self.types[position].dtype, n_rows)
+            case Guard():
+                return self._guard(position, inputs[0], op, first)
+            case Encode():
+                return self.encoders[position](_only_column(inputs[0]), first)[:, None]
+            case Trees():
+                return self.engines[position].sums(self._tree_columns(position, inputs[0]))
+            case Leaves(forest):
+                reached = self.engines[position].leaves(self._tree_columns(position, inputs[0]))
+                return forest.leaf_id.values[reached]
+            case Call():
+                return _call(op, inputs[0], self.foreign[op.key])
+            case _:
+                return compute(op, [_block(i) for i in inputs])
+
+    def _tree_columns(self, position: int, value: Any) -> Columns:
+        """The columns that a forest reads, each in the engine's dtype or an integer dtype of codes."""
+        engine = self.engines[position]
+        columns = value if isinstance(value, list) else list(value.T)
+        planes = engine.quantized.planes
+        numeric = set(planes.column.tolist())
+        used = numeric | set(planes.coded_column)
+        if not used:
+            return [np.empty(len(columns[0]), engine.dtype)] if columns else []
+        return [
+            None if c not in used else np.asarray(column, engine.dtype if c in numeric else None)
+            for c, column in enumerate(columns)
+        ]
+
+    def _guard(self, position: int, value: Any, op: Guard, first: int) -> Any:
+        columns = value if isinstance(value, list) else list(value.T)
+        for c, column in enumerate(columns):
+            if not isinstance(column, np.ndarray) or column.dtype == object:
+                self._guard_text(position, c, column, op, first)
+                continue
+            if column.dtype.kind != "f":
+                continue
+            limit = np.finfo(column.dtype).max
+            low = _bound(op.low, c, -limit)
+            high = _bound(op.high, c, limit)
+            if len(column) == 0 or (column.min() >= low and column.max() <= high):
+                continue
+            passes = (column >= low) & (column <= high)
+            if op.allow_nan:
+                passes |= np.isnan(column)
+            if not passes.all():
+                row = int(np.argmin(passes))
+                raise NonFiniteError.at(
+                    self._column_name(position, c), float(column[row]), first + row, op.owner)
+        return value
+
+    def _guard_text(self, position: int, c: int, column: Any, op: Guard, first: int) -> None:
+        """In text only NaN (and an Arrow null) is refused."""
+        if op.allow_nan:
+            return
+        if isinstance(column, np.ndarray):
+            missing = is_missing(column[:, None], IsMissing("nan"))[:, 0]
+        else:
+            missing = column.is_null().to_numpy(zero_copy_only=False)
+        if missing.any():
+            row = first + int(np.argmax(missing))
+            raise NonFiniteError.at(self._column_name(position, c), "nan", row, op.owner)
+
+    def _column_name(self, position: int, c: int) -> str:
+        """The input column behind column `c` of a step, where there is one."""
+        step = self.program.steps[position]
+        while not isinstance(step.op, Select):
+            if len(step.inputs) != 1:
+                return f"#{c}"
+            if isinstance(step.op, Take):
+                c = step.op.columns[c]
+            step = self.program.steps[step.inputs[0]]
+        return self.program.columns[step.op.columns[c]].name
+
+
+def tree_dtype(block: Block) -> str:
+    """The float dtype in which a forest compares the values of a block, exactly."""
+    return "float32" if block.dtype in ("float16", "float32", "bool", "int8", "uint8", "int16", "uint16") else "float64"
+
+
+def _bound(limits: Any, column: int, default: float) -> float:
+    if limits is None:
+        return default
+    values = limits.values
+    return float(values[column] if len(values) > 1 else values[0])
+
+
+def _block(value: Any) -> Array:
+    """A value as a two-dimensional block in C order."""
+    if not isinstance(value, list):
+        return value
+    arrays = [c if isinstance(c, np.ndarray) else np.asarray(c.to_numpy(zero_copy_only=False), object)
+              for c in value]
+    if len(arrays) == 1:
+        return arrays[0][:, None]
+    whole = _common_base(arrays)
+    if whole is not None:
+        return whole
+    n = len(arrays[0]) if arrays else 0
+    block = np.empty((n, len(arrays)), promote([str(a.dtype) for a in arrays]))
+    for c, array in enumerate(arrays):
+        block[:, c] = array
+    return block
+
+
+def _common_base(arrays: list[Array]) -> Array | None:
+    """The C-ordered matrix whose neighbouring columns these are, if they are."""
+    first = arrays[0]
+    size = first.itemsize
+    at = first.__array_interface__["data"][0]
+    step = first.strides[0]
+    if step < size * len(arrays) or any(
+        a.dtype != first.dtype or a.strides[0] != step or a.__array_interface__["data"][0] != at + c * size
+        for c, a in enumerate(arrays)
+    ):
+        return None
+    return np.lib.stride_tricks.as_strided(
+        first, (len(first), len(arrays)), (step, size), writeable=False
+    )
+
+
+def _only_column(value: Any) -> Any:
+    return value[0] if isinstance(value, list) else value[:, 0]
+
+
+def _take(value: Any, positions: tuple[int, ...]) -> Any:
+    if isinstance(value, list):
+        return [value[p] for p in positions]
+    return value[:, list(positions)]
+
+
+def _concat(inputs: list[Any], dtype: str, n_rows: int) -> Any:
+    """Columns side by side; a block only where not all inputs are columns."""
+    if all(isinstance(i, list) or i.shape[1] == 1 for i in inputs):
+        return [c for i in inputs for c in (i if isinstance(i, list) else [_full(i, n_rows)[:, 0]])]
+    blocks = [_full(_block(i), n_rows) for i in inputs]
+    out = np.empty((n_rows, sum(b.shape[1] for b in blocks)), dtype)
+    at = 0
+    for block in blocks:
+        out[:, at : at + block.shape[1]] = block
+        at += block.shape[1]
+    return out
+
+
+def _full(block: Array, n_rows: int) -> Array:
+    """A constant row repeated for every row."""
+    return block if len(block) == n_rows else np.broadcast_to(block, (n_rows, block.shape[1]))
+
+
+def _call(op: Call, value: Any, target: Any) -> Array:
+    rows: Any
+    if op.frame is None:
+        rows = _block(value)
+    else:
+        import pandas as pd
+
+        columns = value if isinstance(value, list) else list(value.T)
+        data = {n: c if isinstance(c, np.ndarray) else c.to_pandas()
+                for n, c in zip(op.frame, columns, strict=True)}
+        rows = pd.DataFrame(data)
+    answer = getattr(target, op.method)(rows)
+    if hasattr(answer, "toarray"):
+        answer = answer.toarray()
+    answer = np.asarray(answer)
+    return answer[:, None] if answer.ndim == 1 else answer
+
+
+def _shaped(block: Array, output: Output, n_rows: int) -> Any:
+    block = _full(block, n_rows)
+    if output.shape == "vector":
+        return np.ascontiguousarray(block[:, 0])
+    if output.shape.startswith("csr"):
+        import scipy.sparse as sp
+
+        return sp.csr_matrix(block)
+    return np.ascontiguousarray(block)
+
+
+def _sparse(pieces: list[Any], output: Output) -> Any:
+    import scipy.sparse as sp
+
+    matrix = pieces[0] if len(pieces) == 1 else sp.vstack(pieces, format="csr")
+    return sp.csr_array(matrix) if output.shape == "csr_array" else sp.csr_matrix(matrix)
+
+

@@ -1,0 +1,107 @@
+"""Raw columns to planes: each value becomes its rank among the thresholds of its column.
+
+``x <= t[j]`` holds exactly when fewer than ``j + 1`` thresholds are smaller than x, so after this
+one search per value all splits are comparisons of small integers. Missing values get the rank that
+sends them where they belong.
+
+Limit: one search costs about log2(thresholds) dependent L1 loads; 32 are in flight.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from millrace.backends.numba.kernels.vectors import SEARCH_LANES, count_below, load_at
+
+_TINY = 1e-35
+
+
+@numba.njit(nogil=True, cache=True)
+def rank_columns(address, stride, table_at, half, nan_rank, zero_missing, table, which, n_rows, planes, row_stride):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Fill the planes ``which`` from columns given by memory address.
+
+    Parameters
+    ----------
+    address, stride : int64 (n_planes,)
+        Where each plane's source column starts, and the bytes from row to row.
+    table_at, half, nan_rank : int64 (n_planes,); zero_missing : bool (n_planes,)
+        See `QuantizedForest`.
+    table : float32 or float64
+        Thresholds, in the dtype of the columns.
+    which : int64
+        The planes to fill.
+    n_rows : int
+    planes : uint8 or uint16, flat
+    row_stride : int
+        Elements from one plane to the next.
+    """
+    values = np.empty(SEARCH_LANES, table.dtype)
+    ranks = np.empty(SEARCH_LANES, planes.dtype)
+    like = table[0]
+    for k in range(len(which)):
+        plane = which[k]
+        where, step = address[plane], stride[plane]
+        for row in range(0, n_rows, SEARCH_LANES):
+            m = min(SEARCH_LANES, n_rows - row)
+            for i in range(m):
+                values[i] = load_at(where + (row + i) * step, like)
+            if zero_missing[plane]:
+                for i in range(m):
+                    if abs(values[i]) <= _TINY:
+                        values[i] = np.nan
+            out_at = plane * row_stride + row
+            if m == SEARCH_LANES:
+                count_below(table, table_at[plane], half[plane], values, planes, out_at, nan_rank[plane])
+            else:
+                count_below(table, table_at[plane], half[plane], values, ranks, 0, nan_rank[plane])
+                for i in range(m):
+                    planes[out_at + i] = ranks[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def member_planes(codes, lut, source, which, n_rows, planes, row_stride):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Fill category planes: 1 where the code's category sends the row right.
+
+    Parameters
+    ----------
+    codes : int32 (n_sources, n_rows)
+    lut : uint8 (n_category_planes, width)
+    source : int64 (n_category_planes,)
+        Row of `codes`.
+    which : int64 (n_category_planes,)
+        The plane that each fills.
+    """
+    for k in range(len(which)):
+        out = which[k] * row_stride
+        row_codes = codes[source[k]]
+        table = lut[k]
+        for i in range(n_rows):
+            planes[out + i] = table[row_codes[i]]
+
+
+@numba.njit(nogil=True, cache=True)
+def number_codes(address, stride, n_rows, like, members, rule, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Numeric categories to positions in `members` (see `Forest.category` for the rules).
+
+    ``len(members)`` stands for any other value, ``len(members) + 1`` for a missing one.
+    """
+    other = len(members)
+    for i in range(n_rows):
+        value = np.float64(load_at(address + i * stride, like))
+        if rule == 3 and np.isnan(value):
+            value = 0.0
+        if rule != 0 and np.isnan(value) or (rule == 2 and abs(value) <= _TINY):
+            out[i] = other + 1
+        elif np.isnan(value) or value <= -1.0 or value >= 9.2e18:
+            out[i] = other
+        else:
+            sought = np.int64(value)
+            low, high = 0, other
+            while low < high:
+                middle = (low + high) >> 1
+                if members[middle] < sought:
+                    low = middle + 1
+                else:
+                    high = middle
+            out[i] = low if low < other and members[low] == sought else other

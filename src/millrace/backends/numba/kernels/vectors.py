@@ -1,0 +1,160 @@
+"""Inner loops written as LLVM vector code.
+
+Vectors are wider than any register (256 bytes of cursors at once); LLVM splits them into what the
+CPU has: 4 registers with AVX-512, 8 with AVX2, 16 with SSE2 or NEON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+LANES = 256
+"""Rows that a tree is stepped through at once."""
+
+SEARCH_LANES = 32
+"""Rows that are searched for at once: as many independent loads in flight."""
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _data(context: Any, builder: Any, sig: Any, args: Any, position: int) -> Any:
+    """The data pointer of an array argument."""
+    return context.make_array(sig.args[position])(context, builder, args[position]).data
+
+
+def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+    vector = ir.VectorType(scalar.type, lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def _as_index(builder: Any, value: Any) -> Any:
+    return value if value.type.width == 64 else builder.zext(value, _I64)
+
+
+@intrinsic
+def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cursor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Step 256 rows through the splits ``first:stop`` of one tree.
+
+    For each split: ``cursor = there if planes[plane] > rank and cursor == here else cursor``.
+    `planes` points at the first of 256 rows of plane 0, plane p starts ``p * stride`` elements
+    later; `plane`, `rank`, `here`, `there` are arrays over splits; `cursor` has 256 elements of
+    the dtype of `planes`.
+    """
+    sig = types.void(
+        planes, types.intp, plane, rank, here, there, types.intp, types.intp, cursor
+    )
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        element = context.get_data_type(sig.args[0].dtype)
+        vector = ir.VectorType(element, LANES)
+        at = [_data(context, builder, sig, args, k) for k in (0, 2, 3, 4, 5, 8)]
+        blocks, plane_at, rank_at, here_at, there_at, cursor_at = at
+        stride, first, stop = args[1], args[6], args[7]
+        cursor_vector = builder.bitcast(cursor_at, vector.as_pointer())
+        start = builder.load(cursor_vector, align=1)
+        entry = builder.block
+        head, body, done = (builder.append_basic_block(n) for n in ("head", "split", "done"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        split, state = builder.phi(_I64), builder.phi(vector)
+        split.add_incoming(first, entry)
+        state.add_incoming(start, entry)
+        builder.cbranch(builder.icmp_signed("<", split, stop), body, done)
+
+        builder.position_at_end(body)
+        offset = builder.mul(_as_index(builder, builder.load(builder.gep(plane_at, [split]))), stride)
+        rows = builder.load(
+            builder.bitcast(builder.gep(blocks, [offset]), vector.as_pointer()), align=1
+        )
+        bound, old, new = (
+            _splat(builder, builder.load(builder.gep(a, [split])), LANES)
+            for a in (rank_at, here_at, there_at)
+        )
+        right = builder.icmp_unsigned(">", rows, bound)
+        moves = builder.and_(right, builder.icmp_unsigned("==", state, old))
+        state.add_incoming(builder.select(moves, new, state), body)
+        split.add_incoming(builder.add(split, ir.Constant(_I64, 1)), body)
+        builder.branch(head)
+
+        builder.position_at_end(done)
+        builder.store(state, cursor_vector, align=1)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
+def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """For 32 values, how many table entries are smaller; `nan_rank` for NaN.
+
+    The table is ascending and padded with +inf to ``2 * half - 1`` entries, `half` a power of
+    two, so that the search has no branch: ``out[out_at : out_at + 32]``.
+    """
+    sig = types.void(table, types.intp, types.intp, values, out, types.intp, types.intp)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        lanes = SEARCH_LANES
+        real = context.get_data_type(sig.args[3].dtype)
+        element = context.get_data_type(sig.args[4].dtype)
+        counts = ir.VectorType(_I32, lanes)
+        small = ir.VectorType(element, lanes)
+        base = builder.gep(_data(context, builder, sig, args, 0), [args[1]])
+        sought = builder.load(
+            builder.bitcast(
+                _data(context, builder, sig, args, 3), ir.VectorType(real, lanes).as_pointer()
+            ),
+            align=1,
+        )
+        target = builder.gep(_data(context, builder, sig, args, 4), [args[5]])
+        half = builder.trunc(args[2], _I32)
+        for_nan = _splat(builder, builder.trunc(args[6], element), lanes)
+        entry = builder.block
+        head, body, done = (builder.append_basic_block(n) for n in ("head", "halve", "done"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        step, count = builder.phi(_I32), builder.phi(counts)
+        step.add_incoming(half, entry)
+        count.add_incoming(ir.Constant(counts, [0] * lanes), entry)
+        builder.cbranch(builder.icmp_signed(">", step, ir.Constant(_I32, 0)), body, done)
+
+        builder.position_at_end(body)
+        beyond = builder.add(count, _splat(builder, step, lanes))
+        last = builder.sub(beyond, ir.Constant(counts, [1] * lanes))
+        probe = ir.Constant(ir.VectorType(real, lanes), ir.Undefined)
+        for lane in range(lanes):
+            index = builder.zext(builder.extract_element(last, ir.Constant(_I32, lane)), _I64)
+            entry_value = builder.load(builder.gep(base, [index]))
+            probe = builder.insert_element(probe, entry_value, ir.Constant(_I32, lane))
+        smaller = builder.fcmp_ordered("<", probe, sought)
+        count.add_incoming(builder.select(smaller, beyond, count), body)
+        step.add_incoming(builder.lshr(step, ir.Constant(_I32, 1)), body)
+        builder.branch(head)
+
+        builder.position_at_end(done)
+        is_nan = builder.fcmp_unordered("uno", sought, sought)
+        ranks = builder.select(is_nan, for_nan, builder.trunc(count, small))
+        builder.store(ranks, builder.bitcast(target, small.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@intrinsic
+def load_at(typingctx, address, like):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The number at a memory address; its type is that of the scalar `like`."""
+    sig = like(types.intp, like)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        pointer = context.get_data_type(sig.return_type).as_pointer()
+        return builder.load(builder.inttoptr(args[0], pointer), align=1)
+
+    return sig, codegen

@@ -1,0 +1,330 @@
+"""A forest in the form that the kernels run: every split is ``plane > rank``.
+
+A *plane* is one column of the input read under one rule for missing values. Its values are replaced
+by their ranks among the thresholds that the forest compares that column with, which is exact
+(``x <= t[j]`` if and only if at most j thresholds are smaller than x) and makes all that follows
+arithmetic on bytes. A category split becomes a plane of its own: 1 where the set sends the
+row right, with rank 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.ir.ops import Forest
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+
+NAN_RIGHT, NAN_LEFT, ZERO_RIGHT, ZERO_LEFT, NAN_IS_ZERO = range(5)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How the planes are filled.
+
+    Attributes
+    ----------
+    column : int64 (n_planes,)
+        Source column of each numeric plane; the category planes follow the numeric ones.
+    rule : int64 (n_planes,)
+        ``NAN_RIGHT`` ... ``NAN_IS_ZERO``.
+    table : float (sum of padded lengths,)
+        Thresholds of each plane, ascending, padded with +inf to ``2 * half - 1``.
+    table_at, half, nan_rank : int64 (n_planes,)
+    zero_missing : bool (n_planes,)
+    members : tuple of int64 arrays
+        The categories of each coded column, ascending.
+    coded_column, coded_rule : tuple of int
+        Which column each of them belongs to and its `Forest.missing` rule.
+    lut : uint8 (n_category_planes, longest members + 2)
+    lut_source : int64 (n_category_planes,)
+    """
+
+    column: Ints
+    rule: Ints
+    table: Floats
+    table_at: Ints
+    half: Ints
+    nan_rank: Ints
+    zero_missing: npt.NDArray[np.bool_]
+    members: tuple[Ints, ...]
+    coded_column: tuple[int, ...]
+    coded_rule: tuple[int, ...]
+    lut: npt.NDArray[np.uint8]
+    lut_source: Ints
+
+    @property
+    def n_numeric(self) -> int:
+        return len(self.column)
+
+    @property
+    def n_planes(self) -> int:
+        return len(self.column) + len(self.lut)
+
+
+@dataclass(frozen=True)
+class QuantizedForest:
+    """Planes, nodes and leaves, ready for the kernels.
+
+    Attributes
+    ----------
+    planes : Planes
+    plane_dtype : numpy dtype
+        uint8 or uint16 where ranks are compared, the column dtype where values are.
+    by_value : bool
+    depth, n_leaves : int64 (n_trees,)
+        Of each tree.
+    root : int64 (n_trees + 1,); nodes : uint64; bounds : float; leaf : int32 (n_nodes,)
+        The walk's nodes: see `kernels.walk`.
+    split_start : int64 (n_trees + 1,); plane : uint32; rank, here, there : plane_dtype
+        The cursor's splits, present when `has_cursor`: see `kernels.cursor`.
+    leaf_start : int64 (n_trees,)
+    value : float (n_leaves, n_values)
+        Leaf values, the leaves of each tree from left to right.
+    leaf_row : int64 (n_leaves,)
+        Row of the source forest's `value` for each of them.
+    """
+
+    planes: Planes
+    plane_dtype: np.dtype[np.generic]
+    by_value: bool
+    n_leaves: Ints
+    root: Ints
+    nodes: npt.NDArray[np.uint64]
+    bounds: Floats
+    leaf: npt.NDArray[np.int32]
+    has_cursor: bool
+    split_start: Ints
+    plane: Ints
+    rank: Ints
+    here: Ints
+    there: Ints
+    leaf_start: Ints
+    value: Floats
+    leaf_row: Ints
+
+
+def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic]) -> Floats:
+    """The thresholds t' in `dtype` with ``x <= t'`` exactly where ``x <operator> t`` in float64."""
+    rounded = threshold.astype(dtype)
+    down = dtype.type(-np.inf)
+    too_high = rounded.astype(np.float64) > threshold
+    if operator == "<":
+        too_high |= rounded.astype(np.float64) == threshold
+    return np.where(too_high, np.nextafter(rounded, down), rounded)
+
+
+def quantize(forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 256) -> QuantizedForest:
+    """Prepare a forest for columns of this dtype (float32 or float64).
+
+    Parameters
+    ----------
+    forest : Forest
+    dtype : float32 or float64
+    cursor_leaves : int
+        The cursor form is made when no tree has more leaves than this.
+    """
+    split = forest.feature.values >= 0
+    numeric = split & (forest.category.values < 0)
+    planes, plane, rank, bound = _numeric_planes(forest, np.flatnonzero(numeric), dtype)
+    planes = _with_categories(planes, forest, plane, rank, bound, np.flatnonzero(split & ~numeric))
+    highest = max(int(rank.max(initial=0)), int(planes.nan_rank.max(initial=0)))
+    by_value = highest > 0xFFFF - 1 or planes.n_planes > 0xFFFF
+    rank_dtype = np.dtype(np.uint8 if highest <= 0xFF else np.uint16)
+    plane_dtype = dtype if by_value else rank_dtype
+    if by_value:
+        bound = bound.astype(dtype)
+
+    tree, depth = _depths(forest)
+    leaves, first_leaf = _leaf_order(forest, tree, depth)
+    position = _walk_order(forest, tree, depth)
+    nodes, bounds = _pack(forest, tree, position, plane, rank, bound, by_value, planes.n_planes)
+    leaf_start = np.concatenate([[0], np.cumsum(leaves[forest.start.values[:-1]])]).astype(np.int64)
+    at_leaf = np.flatnonzero(~split)
+    in_order = leaf_start[tree[at_leaf]] + first_leaf[at_leaf]
+    leaf = np.zeros(len(split), np.int32)
+    leaf[position[at_leaf]] = in_order
+    leaf_row = np.empty(len(at_leaf), np.int64)
+    leaf_row[in_order] = forest.leaf.values[at_leaf]
+    n_leaves = np.diff(leaf_start)
+    limit = min(cursor_leaves, np.iinfo(rank_dtype).max + 1)
+    has_cursor = not by_value and int(n_leaves.max(initial=0)) <= limit
+    here = there = splits = np.empty(0, np.int64)
+    split_start = np.zeros(1, np.int64)
+    if has_cursor:
+        splits = np.flatnonzero(split)
+        splits = splits[np.lexsort((depth[splits], tree[splits]))]
+        split_start = np.concatenate([[0], np.cumsum(np.bincount(tree[splits], minlength=forest.n_trees))])
+        here = first_leaf[splits]
+        left = forest.start.values[tree[splits]] + forest.left.values[splits]
+        there = here + leaves[left]
+    return QuantizedForest(
+        planes, plane_dtype, by_value, n_leaves,
+        forest.start.values.astype(np.int64), nodes, bounds, leaf,
+        has_cursor, split_start.astype(np.int64),
+        plane[splits].astype(np.uint32), rank[splits].astype(rank_dtype),
+        here.astype(rank_dtype), there.astype(rank_dtype),
+        leaf_start[:-1], np.ascontiguousarray(forest.value.values[leaf_row]), leaf_row,
+    )
+
+
+def _numeric_planes(
+    forest: Forest, nodes: Ints, dtype: np.dtype[np.generic]
+) -> tuple[Planes, Ints, Ints, Floats]:
+    """The planes of the numeric splits, and plane, rank and bound of every node."""
+    missing = forest.missing.values[nodes].astype(np.int64)
+    left = forest.default_left.values[nodes].astype(np.int64)
+    rule = np.choose(missing, [np.full(len(nodes), NAN_RIGHT), NAN_RIGHT + left, ZERO_RIGHT + left,
+                               np.full(len(nodes), NAN_IS_ZERO)])
+    key = forest.feature.values[nodes].astype(np.int64) * 8 + rule
+    keys, of_node = np.unique(key, return_inverse=True)
+    bound = as_less_equal(forest.threshold.values[nodes], forest.operator, dtype) + dtype.type(0)
+    order = np.lexsort((bound, of_node))
+    new_plane = np.diff(of_node[order], prepend=-1) != 0
+    new_value = new_plane | (np.diff(bound[order], prepend=np.nan) != 0)
+    distinct = np.cumsum(new_value) - 1
+    first = np.searchsorted(of_node[order][new_value], np.arange(len(keys)))
+    count = np.diff(np.append(first, int(new_value.sum())))
+    rank = np.zeros(len(forest.feature), np.int64)
+    rank[nodes[order]] = distinct - first[of_node[order]]
+    plane = np.zeros(len(forest.feature), np.int64)
+    plane[nodes] = of_node
+    bounds = np.zeros(len(forest.feature), np.float64)
+    bounds[nodes] = bound
+    table, table_at, half = _padded(bound[order][new_value], first, count, dtype)
+    rules = keys % 8
+    zero_rank = np.array([
+        int(np.searchsorted(bound[order][new_value][f : f + c], 0.0, side="left"))
+        for f, c in zip(first, count, strict=True)
+    ], np.int64).reshape(-1)
+    nan_rank = np.where((rules == NAN_LEFT) | (rules == ZERO_LEFT), 0, count)
+    nan_rank = np.where(rules == NAN_IS_ZERO, zero_rank, nan_rank)
+    zero_missing = (rules == ZERO_RIGHT) | (rules == ZERO_LEFT)
+    none = np.empty((0, 2), np.uint8)
+    planes = Planes(keys // 8, rules, table, table_at, half, nan_rank, zero_missing, (), (), (), none,
+                    np.empty(0, np.int64))
+    return planes, plane, rank, bounds
+
+
+def _padded(
+    distinct: Floats, first: Ints, count: Ints, dtype: np.dtype[np.generic]
+) -> tuple[Floats, Ints, Ints]:
+    """Each plane's thresholds padded with +inf to one less than a power of two."""
+    half = np.array([1 << (max(int(c), 1).bit_length() - 1) for c in count], np.int64)
+    table_at = np.concatenate([[0], np.cumsum(2 * half - 1)]).astype(np.int64)
+    table = np.full(max(int(table_at[-1]), 1), np.inf, dtype)
+    target = np.repeat(table_at[:-1] - first, count) + np.arange(len(distinct))
+    table[target] = distinct
+    return table, table_at[:-1], half
+
+
+def _with_categories(
+    planes: Planes, forest: Forest, plane: Ints, rank: Ints, bound: Floats, nodes: Ints
+) -> Planes:
+    """Add one plane for each distinct category split; `plane`, `rank`, `bound` are filled in."""
+    if not len(nodes):
+        return planes
+    members = [forest.set_member.values[a:b] for a, b in
+               zip(forest.set_start.values[:-1], forest.set_start.values[1:], strict=True)]
+    coders: dict[tuple[int, int], set[int]] = {}
+    for node in nodes:
+        key = (int(forest.feature.values[node]), int(forest.missing.values[node]))
+        coders.setdefault(key, set()).update(members[forest.category.values[node]].tolist())
+    known = {key: np.array(sorted(found), np.int64) for key, found in coders.items()}
+    source = {key: i for i, key in enumerate(known)}
+    width = max(len(v) for v in known.values()) + 2
+    seen: dict[tuple[int, bytes], int] = {}
+    rows: list[npt.NDArray[np.uint8]] = []
+    sources: list[int] = []
+    for node in nodes:
+        key = (int(forest.feature.values[node]), int(forest.missing.values[node]))
+        right = np.ones(width, np.uint8)
+        right[np.searchsorted(known[key], members[forest.category.values[node]])] = 0
+        right[len(known[key]) + 1] = not forest.default_left.values[node]
+        identity = (source[key], right.tobytes())
+        if identity not in seen:
+            seen[identity] = len(rows)
+            rows.append(right)
+            sources.append(source[key])
+        plane[node], rank[node], bound[node] = planes.n_numeric + seen[identity], 0, 0.5
+    return Planes(
+        planes.column, planes.rule, planes.table, planes.table_at, planes.half, planes.nan_rank,
+        planes.zero_missing, tuple(known.values()), tuple(k[0] for k in known),
+        tuple(k[1] for k in known), np.stack(rows), np.array(sources, np.int64),
+    )
+
+
+def _depths(forest: Forest) -> tuple[Ints, Ints]:
+    """Tree and depth of every node."""
+    start = forest.start.values
+    tree = np.repeat(np.arange(forest.n_trees), np.diff(start))
+    depth = np.zeros(len(tree), np.int64)
+    level = start[:-1][np.diff(start) > 0]
+    while len(level):
+        level = level[forest.feature.values[level] >= 0]
+        base = start[tree[level]]
+        children = np.concatenate([base + forest.left.values[level], base + forest.right.values[level]])
+        depth[children] = np.tile(depth[level] + 1, 2)
+        level = children
+    return tree, depth
+
+
+def _leaf_order(forest: Forest, tree: Ints, depth: Ints) -> tuple[Ints, Ints]:
+    """Leaves below every node, and the leftmost of them, counted from the left of its tree."""
+    start, feature = forest.start.values, forest.feature.values
+    leaves = (feature < 0).astype(np.int64)
+    by_depth = np.argsort(depth, kind="stable")
+    edges = np.searchsorted(depth[by_depth], np.arange(int(depth.max(initial=0)) + 2))
+    levels = [by_depth[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    levels = [nodes[feature[nodes] >= 0] for nodes in levels]
+    for nodes in reversed(levels):
+        base = start[tree[nodes]]
+        leaves[nodes] = leaves[base + forest.left.values[nodes]] + leaves[base + forest.right.values[nodes]]
+    first = np.zeros(len(tree), np.int64)
+    for nodes in levels:
+        base = start[tree[nodes]]
+        left, right = base + forest.left.values[nodes], base + forest.right.values[nodes]
+        first[left] = first[nodes]
+        first[right] = first[nodes] + leaves[left]
+    return leaves, first
+
+
+def _walk_order(forest: Forest, tree: Ints, depth: Ints) -> Ints:
+    """New position of every node: breadth first within its tree, siblings side by side."""
+    start = forest.start.values
+    splits = np.flatnonzero(forest.feature.values >= 0)
+    splits = splits[np.lexsort((depth[splits], tree[splits]))]
+    base = start[tree[splits]]
+    before = np.searchsorted(tree[splits], np.arange(forest.n_trees))
+    pair = base + 1 + 2 * (np.arange(len(splits)) - before[tree[splits]])
+    position = np.empty(len(tree), np.int64)
+    position[start[:-1][np.diff(start) > 0]] = start[:-1][np.diff(start) > 0]
+    position[base + forest.left.values[splits]] = pair
+    position[base + forest.right.values[splits]] = pair + 1
+    return position
+
+
+def _pack(
+    forest: Forest, tree: Ints, position: Ints, plane: Ints, rank: Ints, bound: Floats,
+    by_value: bool, n_planes: int,
+) -> tuple[npt.NDArray[np.uint64], Floats]:
+    """The words of the walk, in the new order."""
+    split = forest.feature.values >= 0
+    left = position.copy()
+    at = np.flatnonzero(split)
+    left[at] = position[forest.start.values[tree[at]] + forest.left.values[at]]
+    nodes = np.empty(len(tree), np.uint64)
+    if by_value:
+        source = np.where(split, plane, n_planes).astype(np.uint64)
+        nodes[position] = (source << np.uint64(32)) | left.astype(np.uint64)
+        bounds = np.full(len(tree), np.inf, bound.dtype)
+        bounds[position[at]] = bound[at]
+        return nodes, bounds
+    word = np.where(split, plane, 0).astype(np.uint64)
+    word |= np.where(split, rank, 0xFFFF).astype(np.uint64) << np.uint64(16)
+    nodes[position] = word | (left.astype(np.uint64) << np.uint64(32))
+    return nodes, np.empty(0, np.float64)

@@ -1,0 +1,168 @@
+"""One forest, ready to run on columns: quantised once, its layout chosen by the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.backends.numba.kernels import cursor, ranks, row, walk
+from millrace.backends.numba.kernels.vectors import LANES
+from millrace.backends.numba.quantize import (
+    NAN_IS_ZERO,
+    NAN_LEFT,
+    ZERO_LEFT,
+    ZERO_RIGHT,
+    QuantizedForest,
+    quantize,
+)
+from millrace.ir.ops import Forest
+
+CURSOR_LEAVES = 256
+"""Largest tree that is stepped split by split; measured in benchmarks/layout.py."""
+
+WALK_ROWS = 24
+"""Fewer rows than this walk, because a cursor block costs the same for 1 row as for 256."""
+
+_PAD = 256
+
+
+@dataclass
+class TreeEngine:
+    """A forest for columns of one dtype.
+
+    Parameters
+    ----------
+    forest : Forest
+    dtype : {"float32", "float64"}
+        Of the columns; narrower types are converted to it by the caller.
+    """
+
+    forest: Forest
+    dtype: str
+
+    @cached_property
+    def quantized(self) -> QuantizedForest:
+        return quantize(self.forest, np.dtype(self.dtype), CURSOR_LEAVES)
+
+    # -- many rows -------------------------------------------------------------------------
+    def sums(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """The sums of all trees, (n_rows, n_outputs) in Fortran order.
+
+        `columns` are one-dimensional arrays of `dtype`, one for each column of the forest's
+        input; unused ones may be None.
+        """
+        q, forest = self.quantized, self.forest
+        n_rows = next(len(c) for c in columns if c is not None)
+        room = -(-n_rows // LANES) * LANES
+        planes, stride = self._planes(columns, n_rows)
+        sums = np.empty((forest.n_outputs, room), forest.value.dtype)
+        sums[:] = forest.base.values[:, None]
+        if q.has_cursor and n_rows >= WALK_ROWS:
+            cursor.cursor_sums(planes, stride, n_rows, q.split_start, q.plane, q.rank, q.here, q.there,
+                               q.leaf_start, q.value, forest.target.values, sums)
+        else:
+            walk.walk_sums(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf,
+                           q.value, forest.target.values, sums)
+        return sums[:, :n_rows].T
+
+    def leaves(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+        """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""
+        q = self.quantized
+        n_rows = next(len(c) for c in columns if c is not None)
+        planes, stride = self._planes(columns, n_rows)
+        reached = np.empty((n_rows, self.forest.n_trees), np.int64)
+        walk.walk_leaves(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf, reached)
+        return q.leaf_row[reached]
+
+    def _planes(self, columns: Sequence[npt.NDArray[Any]], n_rows: int) -> tuple[npt.NDArray[Any], int]:
+        """All planes of these rows, flat, and the elements from one to the next."""
+        q = self.quantized
+        stride = -(-n_rows // _PAD) * _PAD
+        planes = np.empty((q.planes.n_planes + 1) * stride, q.plane_dtype)
+        if q.by_value:
+            self._value_planes(columns, n_rows, planes, stride)
+        elif q.planes.n_numeric:
+            used = [columns[c] for c in q.planes.column]
+            ranks.rank_columns(
+                np.array([c.__array_interface__["data"][0] for c in used], np.int64),
+                np.array([c.strides[0] for c in used], np.int64),
+                q.planes.table_at, q.planes.half, q.planes.nan_rank, q.planes.zero_missing,
+                q.planes.table, np.arange(q.planes.n_numeric), n_rows, planes, stride,
+            )
+        self._category_planes(columns, n_rows, planes, stride)
+        return planes, stride
+
+    def _value_planes(
+        self, columns: Sequence[npt.NDArray[Any]], n_rows: int, planes: npt.NDArray[Any], stride: int
+    ) -> None:
+        q = self.quantized
+        planes[q.planes.n_planes * stride :] = 0
+        for plane, (column, rule) in enumerate(zip(q.planes.column, q.planes.rule, strict=True)):
+            out = planes[plane * stride : plane * stride + n_rows]
+            out[:] = columns[column]
+            if rule in (ZERO_LEFT, ZERO_RIGHT):
+                out[np.abs(out) <= 1e-35] = np.nan
+            if rule in (NAN_LEFT, ZERO_LEFT):
+                out[np.isnan(out)] = -np.inf
+            elif rule == NAN_IS_ZERO:
+                out[np.isnan(out)] = 0.0
+
+    def _category_planes(
+        self, columns: Sequence[npt.NDArray[Any]], n_rows: int, planes: npt.NDArray[Any], stride: int
+    ) -> None:
+        p = self.quantized.planes
+        if not len(p.lut):
+            return
+        codes = np.empty((len(p.members), n_rows), np.int32)
+        for k, (column, rule) in enumerate(zip(p.coded_column, p.coded_rule, strict=True)):
+            source = columns[column]
+            ranks.number_codes(source.__array_interface__["data"][0], source.strides[0], n_rows,
+                               source.dtype.type(0), p.members[k], rule, codes[k])
+        which = p.n_numeric + np.arange(len(p.lut))
+        ranks.member_planes(codes, p.lut, p.lut_source, which, n_rows, planes, stride)
+
+    # -- one row ---------------------------------------------------------------------------
+    @cached_property
+    def row_model(self) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
+        """The addresses that `kernels.row` reads, and the arrays that must stay alive for them."""
+        q, forest, p = self.quantized, self.forest, self.quantized.planes
+        sizes = [len(m) for m in p.members]
+        arrays: dict[int, npt.NDArray[Any]] = {
+            row.COLUMN: p.column.astype(np.int64),
+            row.RULE: p.rule.astype(np.int64),
+            row.TABLE: p.table,
+            row.TABLE_AT: p.table_at,
+            row.HALF: p.half,
+            row.NAN_RANK: p.nan_rank.astype(np.int64),
+            row.CODED_COLUMN: np.array(p.coded_column, np.int64),
+            row.CODED_RULE: np.array(p.coded_rule, np.int64),
+            row.MEMBERS: np.concatenate([*p.members, np.empty(0, np.int64)]).astype(np.int64),
+            row.MEMBERS_AT: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            row.LUT: np.ascontiguousarray(p.lut),
+            row.LUT_SOURCE: p.lut_source,
+            row.NODES: q.nodes,
+            row.ROOT: np.concatenate([q.root[:-1], np.full(8, q.root[0])]).astype(np.int64),
+            row.LEAF: q.leaf,
+            row.VALUE: q.value,
+            row.TARGET: forest.target.values,
+            row.BASE: forest.base.values,
+        }
+        model = np.zeros(row.FIELDS, np.int64)
+        model[row.N_NUMERIC], model[row.N_PLANES] = p.n_numeric, p.n_planes
+        model[row.N_CODED], model[row.N_SETS] = len(p.members), len(p.lut)
+        model[row.LUT_WIDTH], model[row.N_TREES] = p.lut.shape[1], forest.n_trees
+        model[row.N_VALUES], model[row.N_OUTPUTS] = q.value.shape[1], forest.n_outputs
+        for field, array in arrays.items():
+            model[field] = array.__array_interface__["data"][0]
+        return model, list(arrays.values())
+
+    def row_sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The sums of one row (n_columns,) of `dtype`; ranks only, see `QuantizedForest.by_value`."""
+        sums = np.empty(self.forest.n_outputs, self.forest.value.dtype)
+        row.row_sums(self.row_model[0], values, self.forest.value.dtype.type(0), sums)
+        return sums

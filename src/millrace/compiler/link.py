@@ -1,0 +1,51 @@
+"""A program or a model file -> a model that runs. Needs no source library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from millrace.ir.program import Program
+from millrace.rewrites import rewrite
+from millrace.runtime.model import CompiledModel, Engine, ModelInfo, Runnable
+
+if TYPE_CHECKING:
+    from millrace.compiler.equivalence import Report
+
+
+def prepare(program: Program, foreign: Mapping[str, Any]) -> Runnable:
+    """Rewrite a bound program and hand it to the CPU backend."""
+    from millrace.backends.numba import Executable
+
+    return Executable(rewrite(program), foreign)
+
+
+def _verify(model: CompiledModel, source: Any, rows: Any, **options: Any) -> Report:
+    from millrace.compiler.equivalence import verify
+
+    return verify(model, source, rows, **options)
+
+
+ENGINE = Engine(prepare, _verify)
+
+
+def link(
+    program: Program, info: ModelInfo, foreign: Mapping[str, Any] | None = None, source: Any = None
+) -> CompiledModel:
+    """A model that runs the program on the CPU backend."""
+    return CompiledModel(program, info, ENGINE, foreign, source)
+
+
+def load(path: str | Path) -> CompiledModel:
+    """Load a model file. Runs no code from the file and needs no source library.
+
+    Raises
+    ------
+    ModelFileError
+        Not a model file, damaged, or of a newer format.
+    """
+    from millrace.runtime.file import read
+
+    program, info = read(Path(path))
+    return link(program, info)

@@ -1,0 +1,36 @@
+"""The rewrites, in the order in which they run: the order is meaning.
+
+`SIMPLIFY` runs once, when a model is compiled: it holds for any input. `REWRITES` runs when the
+dtypes of the input are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from millrace.ir.program import Program
+from millrace.rewrites.prune import prune
+
+Rewrite = Callable[[Program], Program]
+
+SIMPLIFY: tuple[Rewrite, ...] = (
+    prune,
+)
+
+REWRITES: tuple[Rewrite, ...] = (
+    prune,
+)
+
+
+def simplify(program: Program) -> Program:
+    """The rewrites that need not know the dtypes of the input."""
+    for step in SIMPLIFY:
+        program = step(program)
+    return program
+
+
+def rewrite(program: Program) -> Program:
+    """All rewrites of a bound program, one after another."""
+    for step in REWRITES:
+        program = step(program)
+    return program

@@ -1,0 +1,271 @@
+"""Tables of any kind -> one array per program column, without copying what can be viewed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.errors import ColumnTypeError, ExtraColumnsError, MissingColumnsError, ShapeError
+from millrace.ir.program import Column, Program
+
+ColumnData = Any
+"""A one-dimensional NumPy array (numbers, or objects), or a pyarrow array of text."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way into a program.
+
+    Attributes
+    ----------
+    columns : list
+        One per program column; None where the program does not read it.
+    n_rows : int
+    binding : tuple of str
+        The dtype of each column, ``object`` for text and mixed values; what is not read counts as
+        float64.
+    """
+
+    columns: list[ColumnData | None]
+    n_rows: int
+    binding: tuple[str, ...]
+
+
+def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
+    """The columns that a program reads, from any table-like object.
+
+    Parameters
+    ----------
+    rows : NumPy array, pandas or polars DataFrame, pyarrow Table or RecordBatch, list of dicts, \
+            dict of columns, list of lists
+    program : Program
+    ignore_extra : bool
+        Whether columns that the model was not fitted on are passed over silently.
+
+    Raises
+    ------
+    MissingColumnsError, ExtraColumnsError, ShapeError, ColumnTypeError
+    """
+    names, get, n_rows = _reader(rows)
+    used = program.used_columns
+    columns: list[ColumnData | None] = [None] * len(program.columns)
+    if names is not None and program.named:
+        _check_names(names, program, ignore_extra)
+        for position in used:
+            columns[position] = _column(get(program.columns[position].name), program.columns[position])
+    else:
+        width = len(names) if names is not None else get(None)
+        if width != len(program.columns):
+            raise ShapeError.wrong_width(width, len(program.columns))
+        for position in used:
+            source = names[position] if names is not None else position
+            columns[position] = _column(get(source), program.columns[position])
+    binding = tuple(_dtype(c) for c in columns)
+    return Batch(columns, n_rows, binding)
+
+
+def _dtype(column: ColumnData | None) -> str:
+    if column is None:
+        return "float64"
+    return str(column.dtype) if isinstance(column, np.ndarray) else "object"
+
+
+def _check_names(names: Sequence[str], program: Program, ignore_extra: bool) -> None:
+    present = set(names)
+    wanted = [program.columns[c].name for c in program.used_columns]
+    missing = [n for n in wanted if n not in present]
+    if missing:
+        raise MissingColumnsError.of(missing, list(names))
+    if not ignore_extra:
+        known = {c.name for c in program.columns}
+        extra = [n for n in names if n not in known]
+        if extra:
+            raise ExtraColumnsError.of(extra, [c.name for c in program.columns])
+
+
+def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
+    """Column names (None for a plain array), a getter of one column, and the number of rows."""
+    kind = type(rows).__module__.split(".")[0]
+    if isinstance(rows, np.ndarray):
+        return _array_reader(rows)
+    if kind == "pandas" and hasattr(rows, "columns"):
+        names = [str(c) for c in rows.columns]
+        series = dict(zip(names, range(len(names)), strict=False))
+        return names, lambda name: rows.iloc[:, series[name]], len(rows)
+    if kind == "polars" and hasattr(rows, "get_column"):
+        return list(rows.columns), rows.get_column, rows.height
+    if kind == "polars" and hasattr(rows, "collect"):
+        return _reader(rows.collect())
+    if kind == "pyarrow" and hasattr(rows, "schema"):
+        names = list(rows.schema.names)
+        return names, lambda name: rows.column(names.index(name)), rows.num_rows
+    if isinstance(rows, Mapping):
+        names = [str(n) for n in rows]
+        table = {str(n): np.asarray(v) for n, v in rows.items()}
+        return names, table.__getitem__, len(next(iter(table.values()), ()))
+    if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
+        return _dicts_reader(rows)
+    if isinstance(rows, (list, tuple)):
+        return _array_reader(_listed(rows))
+    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
+        import pyarrow as pa
+
+        return _reader(pa.table(rows))
+    if hasattr(rows, "tocsr"):
+        raise ColumnTypeError.unsupported("a sparse matrix", "dense rows, e.g. X.toarray()")
+    if hasattr(rows, "__array__"):
+        return _array_reader(np.asarray(rows))
+    raise ColumnTypeError.unsupported(
+        f"rows of type {type(rows).__module__}.{type(rows).__name__}",
+        "a NumPy array, pandas or polars DataFrame, pyarrow Table or a list of dicts",
+    )
+
+
+def _listed(rows: Sequence[Any]) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(rows)
+    except ValueError as error:
+        raise ColumnTypeError.unsupported("rows of different lengths", "rows of equal length") from error
+    return np.asarray(rows, dtype=object) if array.dtype.kind in "US" else array
+
+
+def _array_reader(rows: npt.NDArray[Any]) -> tuple[None, Any, int]:
+    if rows.ndim != 2:
+        raise ShapeError.wrong_dimensions(rows.ndim)
+    if isinstance(rows, np.ma.MaskedArray):
+        rows = rows.filled(np.nan)
+    return None, lambda c: rows.shape[1] if c is None else rows[:, c], len(rows)
+
+
+def _dicts_reader(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Any, int]:
+    names = list(dict.fromkeys(str(k) for row in rows for k in row))
+
+    def column(name: str) -> npt.NDArray[Any]:
+        cells = [row.get(name) for row in rows]
+        if all(isinstance(c, (int, float, np.number)) or c is None for c in cells):
+            return np.array([np.nan if c is None else c for c in cells])
+        return np.array([*cells, None], dtype=object)[:-1]
+
+    return names, column, len(rows)
+
+
+def _column(data: Any, column: Column) -> ColumnData:
+    """One column as a NumPy array or a pyarrow array of text."""
+    if column.categories is not None:
+        codes = _category_codes(data, column.categories)
+        if codes is not None:
+            return codes
+    kind = type(data).__module__.split(".")[0]
+    if kind == "pandas":
+        data = _from_pandas(data)
+    elif kind == "polars":
+        data = _from_polars(data)
+    if not isinstance(data, np.ndarray):
+        data = _from_arrow(data, column.name)
+    if isinstance(data, np.ndarray):
+        return _plain(data, column.name)
+    return data
+
+
+def _plain(data: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    if data.dtype.kind in "US":
+        return data.astype(object)
+    if data.dtype.kind not in "biufO":
+        raise ColumnTypeError.unsupported(
+            f"column {name!r} of type {data.dtype}", "numbers, booleans or text")
+    if not data.dtype.isnative:
+        return data.astype(data.dtype.newbyteorder("="))
+    return data.astype(np.float64) if data.dtype.itemsize > 8 and data.dtype.kind == "f" else data
+
+
+def _from_pandas(series: Any) -> Any:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.to_numpy()
+    if hasattr(series, "cat"):
+        return _from_pandas_categorical(series)
+    array = series.array
+    if hasattr(array, "_pa_array"):
+        return array._pa_array
+    if dtype.kind in "biuf":
+        missing = bool(series.isna().any())
+        target = "float32" if str(dtype) == "Float32" else "float64"
+        if missing or dtype.kind == "f":
+            return series.to_numpy(dtype=target, na_value=np.nan)
+        return series.to_numpy(dtype=dtype.numpy_dtype)
+    return series.to_numpy(dtype=object)
+
+
+def _from_pandas_categorical(series: Any) -> Any:
+    codes = series.cat.codes.to_numpy()
+    values = series.cat.categories.to_numpy()
+    if values.dtype.kind in "biuf":
+        table = np.append(values.astype(np.float64), np.nan)
+        return table[codes]
+    if not all(isinstance(v, str) for v in values):
+        table = np.append(values.astype(object), np.nan)
+        return table[codes]
+    import pyarrow as pa
+
+    mask = codes < 0
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=mask if mask.any() else None, type=pa.int32()), pa.array(values, pa.string())
+    )
+
+
+def _from_polars(series: Any) -> Any:
+    if series.dtype.is_numeric() and series.null_count() == 0:
+        return series.to_numpy()
+    return series.to_arrow()
+
+
+def _from_arrow(array: Any, name: str) -> Any:
+    """Numbers as NumPy (nulls are NaN), text as one pyarrow array."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks)
+    kind = array.type
+    if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
+        array = array.dictionary_decode()
+        kind = array.type
+    if _is_text(kind) or pa.types.is_dictionary(kind):
+        return array
+    if pa.types.is_null(kind):
+        return np.full(len(array), np.nan)
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        if array.null_count and not pa.types.is_floating(kind):
+            array = array.cast(pa.float64(), safe=False)
+        return array.to_numpy(zero_copy_only=False)
+    if pa.types.is_decimal(kind):
+        return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    raise ColumnTypeError.unsupported(f"column {name!r} of type {kind}", "numbers, booleans or text")
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _category_codes(data: Any, categories: tuple[Any, ...]) -> npt.NDArray[np.float64] | None:
+    """Codes of a categorical or text column; None for a column of numbers that are codes already."""
+    if hasattr(data, "cat") and hasattr(data, "dtype") and not isinstance(data.dtype, np.dtype):
+        values: Any = data.cat.categories.tolist() if hasattr(data.cat, "categories") else None
+        if values is not None:
+            table = {v: i for i, v in enumerate(categories)}
+            lookup = np.array([*(table.get(v, np.nan) for v in values), np.nan])
+            return lookup[data.cat.codes.to_numpy()]
+    kind = str(getattr(data, "dtype", getattr(data, "type", "")))
+    numeric = any(word in kind.lower() for word in ("int", "float", "double", "bool"))
+    if numeric and "dictionary" not in kind:
+        return None
+    cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
+    table = {v: float(i) for i, v in enumerate(categories)}
+    return np.array([table.get(c, np.nan) if c == c else np.nan for c in cells])  # noqa: PLR0124

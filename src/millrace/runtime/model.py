@@ -1,0 +1,361 @@
+"""`CompiledModel`: the same methods as the object that it was compiled from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.errors import MethodMissingError, ShapeError
+from millrace.ir.program import Program
+from millrace.runtime.inputs import Batch, adapt
+from millrace.runtime.row import RowFunction
+
+if TYPE_CHECKING:
+    from millrace.runtime.describe import Description
+
+
+class Runnable(Protocol):
+    """What a backend makes of a program."""
+
+    program: Program
+
+    def run(self, columns: Sequence[Any], n_rows: int) -> dict[str, Any]:
+        """The outputs, by name."""
+        ...
+
+    def row(self, values: Sequence[Any]) -> dict[str, Any] | None:
+        """The outputs for one row of cells, or None where only `run` will do."""
+        ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the floors above hand to a model, so that it need not know them.
+
+    Attributes
+    ----------
+    prepare : callable
+        Rewrites and backend: a bound program with its foreign objects -> what runs it.
+    verify : callable
+        ``compiler.equivalence.verify``.
+    """
+
+    prepare: Callable[[Program, Mapping[str, Any]], Runnable]
+    verify: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of the source object; travels in the model file.
+
+    Attributes
+    ----------
+    source : str
+        Public class name: ``"sklearn.pipeline.Pipeline"``.
+    classes : list, or list of lists for multi-output
+        Class labels, None for other models.
+    feature_names : tuple of str, optional
+    feature_names_out : tuple of str, optional
+        Of ``transform``.
+    ignore_extra : bool
+        Whether the source passes over columns that it was not fitted on.
+    steps : tuple of (path, class, status, reason)
+    notes : tuple of (path, text)
+    provenance : dict of str
+        Library versions, time of compilation, parameters.
+    verification : dict, optional
+        Outcome of the last verification.
+    """
+
+    source: str
+    classes: Any = None
+    feature_names: tuple[str, ...] | None = None
+    feature_names_out: tuple[str, ...] | None = None
+    ignore_extra: bool = False
+    steps: tuple[tuple[str, str, str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] | None = None
+
+
+class _Method:
+    """A method that exists only where the source object has it."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        self.name = name
+        self.__doc__ = doc
+
+    def __get__(self, model: CompiledModel | None, owner: type) -> Any:
+        if model is None:
+            return self
+        bound = model._methods.get(self.name)
+        if bound is None:
+            raise MethodMissingError.of(self.name, model.info.source, model.methods)
+        return bound
+
+
+class CompiledModel:
+    """A fitted object, compiled.
+
+    Answers have the dtypes, shapes and bits of the source object's own methods, within the bounds
+    that the converters' docstrings state. Safe to use from many threads at once.
+
+    Parameters
+    ----------
+    program : Program
+    info : ModelInfo
+    engine : Engine
+        Rewrites and backend.
+    foreign : mapping, optional
+        Objects that the program calls because they are not native.
+    source : object, optional
+        The object that was compiled, for `verify`.
+
+    Notes
+    -----
+    Rows may be a NumPy array, a pandas or polars DataFrame, a pyarrow Table or RecordBatch, or a list
+    of dicts. Frames are matched by column name in any order. Missing values follow the source's rules;
+    Arrow nulls are NaN.
+    """
+
+    predict = _Method("predict", "As the source object's ``predict``.")
+    predict_proba = _Method("predict_proba", "As the source object's ``predict_proba``.")
+    predict_log_proba = _Method("predict_log_proba", "As the source object's ``predict_log_proba``.")
+    decision_function = _Method("decision_function", "As the source object's ``decision_function``.")
+    transform = _Method("transform", "As the source object's ``transform``.")
+    score_samples = _Method("score_samples", "As the source object's ``score_samples``.")
+    apply = _Method("apply", "As the source object's ``apply``: leaf numbers.")
+
+    def __init__(
+        self,
+        program: Program,
+        info: ModelInfo,
+        engine: Engine,
+        foreign: Mapping[str, Any] | None = None,
+        source: Any = None,
+    ) -> None:
+        self.program = program
+        self.info = info
+        self.source = source
+        self.foreign = dict(foreign or {})
+        self._engine = engine
+        self._names = _output_names(program)
+        self._reads = {m: program.only(*names).live() for m, names in self._names.items()}
+        self._runnables: dict[tuple[str, tuple[str, ...]], Runnable] = {}
+        self._by_dtype: dict[tuple[str, np.dtype[Any]], Runnable] = {}
+        self._lock = threading.RLock()
+        self._width = len(program.columns)
+        self._methods = {m: _bind(self, m) for m in program.methods}
+
+    # -- what it is ------------------------------------------------------------------------
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that it has."""
+        return tuple(self._methods)
+
+    @property
+    def classes_(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+        """Class labels, as on the source object."""
+        if self.info.classes is None:
+            raise MethodMissingError.of("classes_", self.info.source, self.methods)
+        return self.info.classes
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns that the source was fitted on."""
+        return self._width
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[Any]:
+        """Names of the columns that the source was fitted on."""
+        if not self.program.named:
+            raise MethodMissingError.of("feature_names_in_", self.info.source, self.methods)
+        return np.array([c.name for c in self.program.columns], dtype=object)
+
+    @property
+    def used_columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read; the others may be left out of a frame."""
+        return tuple(self.program.columns[c].name for c in self.program.used_columns)
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:  # noqa: ARG002
+        """Names of the columns that ``transform`` returns."""
+        if self.info.feature_names_out is None:
+            raise MethodMissingError.of("get_feature_names_out", self.info.source, self.methods)
+        return np.array(self.info.feature_names_out, dtype=object)
+
+    def describe(self) -> Description:
+        """What became what, what falls back and why, the columns that are read, the size."""
+        from millrace.runtime.describe import Description
+
+        return Description.of(self)
+
+    def __repr__(self) -> str:
+        return f"CompiledModel({self.info.source}, methods={list(self.methods)})"
+
+    def _repr_html_(self) -> str:
+        return self.describe()._repr_html_()
+
+    # -- running ---------------------------------------------------------------------------
+    def runnable(self, method: str, binding: tuple[str, ...]) -> Runnable:
+        """The executable of one method for columns of these dtypes."""
+        key = (method, binding)
+        found = self._runnables.get(key)
+        if found is None:
+            with self._lock:
+                found = self._runnables.get(key)
+                if found is None:
+                    program = self.program.only(*self._names[method]).bound(binding)
+                    found = self._engine.prepare(program, self.foreign)
+                    self._runnables[key] = found
+        return found
+
+    def call(self, method: str, rows: Any) -> Any:
+        """Run one method, or one with an option: ``"predict(raw_score)"``."""
+        if type(rows) is np.ndarray and rows.dtype.kind in "fiub":
+            if rows.ndim != 2:
+                raise ShapeError.wrong_dimensions(rows.ndim)
+            n_rows, width = rows.shape
+            if width != self._width:
+                raise ShapeError.wrong_width(width, self._width)
+            runnable = self._by_dtype.get((method, rows.dtype))
+            if runnable is not None:
+                if n_rows == 1:
+                    answer = runnable.row(rows[0])
+                    if answer is not None:
+                        return self._answer(method, answer)
+                used = runnable.program.used_columns
+                columns: list[Any] = [None] * width
+                for c in used:
+                    columns[c] = rows[:, c]
+                return self._answer(method, runnable.run(columns, n_rows))
+        batch = self.adapt(method, rows)
+        runnable = self.runnable(method, batch.binding)
+        if type(rows) is np.ndarray and rows.dtype.isnative and rows.dtype.itemsize <= 8:
+            uniform = (str(rows.dtype),) * self._width
+            self._by_dtype[method, rows.dtype] = self.runnable(method, uniform)
+        return self._answer(method, runnable.run(batch.columns, batch.n_rows))
+
+    def adapt(self, method: str, rows: Any) -> Batch:
+        """The columns that a method reads, from any table-like object."""
+        return adapt(rows, self._reads[method], self.info.ignore_extra)
+
+    def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
+        names = self._names[method]
+        return outputs[names[0]] if len(names) == 1 and "/" not in names[0] else [outputs[n] for n in names]
+
+    # -- one row ---------------------------------------------------------------------------
+    def row_function(self, method: str | None = None) -> RowFunction:
+        """A prepared call for one row at a time, with all lookups done once.
+
+        Parameters
+        ----------
+        method : str, optional
+            ``predict`` where there is one, else the first method.
+
+        Returns
+        -------
+        callable
+            Takes a dict by column name, a one-dimensional array or a sequence; returns what the
+            method gives for that row: a scalar, or an array for a matrix.
+        """
+        return RowFunction(self, method or ("predict" if "predict" in self._methods else self.methods[0]))
+
+    def predict_one(self, row: Any) -> Any:
+        """``predict`` of one row given as a dict, a one-dimensional array or a sequence."""
+        return self._row("predict")(row)
+
+    def predict_proba_one(self, row: Any) -> npt.NDArray[Any]:
+        """``predict_proba`` of one row; see `predict_one`."""
+        return self._row("predict_proba")(row)
+
+    def _row(self, method: str) -> RowFunction:
+        function = self.__dict__.get(f"_row_{method}")
+        if function is None:
+            if method not in self._methods:
+                raise MethodMissingError.of(method, self.info.source, self.methods)
+            function = self.__dict__.setdefault(f"_row_{method}", self.row_function(method))
+        return function
+
+    # -- keeping ---------------------------------------------------------------------------
+    def save(self, path: str | Path) -> Path:
+        """Write the model file; see `docs/model-file.md`. The old file stays whole on any failure.
+
+        Raises
+        ------
+        ModelFileError
+            The model calls foreign code, or the file cannot be written.
+        """
+        from millrace.runtime.file import save
+
+        return save(self, Path(path))
+
+    def verify(
+        self,
+        rows: Any = None,
+        *,
+        source: Any = None,
+        seconds: float = 5.0,
+        raise_on_difference: bool = True,
+    ) -> Any:
+        """Compare with the source object on rows made to break it, and on `rows`.
+
+        Parameters
+        ----------
+        rows : table-like, optional
+            A sample of real rows of the kind that the source was fitted on.
+        source : object, optional
+            The fitted object; needed for a model that was loaded from a file.
+        seconds : float
+            Time limit for the rows that are made up.
+        raise_on_difference : bool
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        VerificationError
+        """
+        return self._engine.verify(
+            self, source if source is not None else self.source, rows, seconds=seconds,
+            raise_on_difference=raise_on_difference)
+
+
+def _output_names(program: Program) -> dict[str, tuple[str, ...]]:
+    """Method, or method with an option -> its outputs."""
+    names: dict[str, list[str]] = {}
+    for output in program.outputs:
+        names.setdefault(output.name.split("/")[0], []).append(output.name)
+    return {k: tuple(v) for k, v in names.items()}
+
+
+def _bind(model: CompiledModel, method: str) -> Callable[..., Any]:
+    """The method as a function of rows and options."""
+    options = {name[len(method) + 1 : -1] for name in model._names if name.startswith(f"{method}(")}
+    plain = method in model._names
+
+    def run(X: Any, **chosen: Any) -> Any:  # noqa: N803 - scikit-learn's name
+        if not chosen and plain:
+            return model.call(method, X)
+        wanted = [_option_name(k, v) for k, v in chosen.items() if v not in (False, None)]
+        unknown = [w for w in wanted if w not in options]
+        if unknown or len(wanted) > 1 or (not wanted and not plain):
+            raise TypeError(f"{method}() of a compiled {model.info.source} takes one of the options "
+                            f"{sorted(options)}, got {chosen}")
+        return model.call(f"{method}({wanted[0]})" if wanted else method, X)
+
+    run.__name__ = method
+    run.__doc__ = f"As the source object's ``{method}``."
+    return run
+
+
+def _option_name(key: str, value: Any) -> str:
+    """``raw_score=True`` is ``raw_score``; ``prediction_type="Probability"`` is its value."""
+    return key if value is True else str(value)

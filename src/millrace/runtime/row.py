@@ -1,0 +1,74 @@
+"""One row at a time: the lookups are done once, the call is a few microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from millrace.errors import MissingColumnsError, ShapeError
+
+if TYPE_CHECKING:
+    from millrace.runtime.model import CompiledModel
+
+
+class RowFunction:
+    """A prepared method for single rows; see `CompiledModel.row_function`."""
+
+    def __init__(self, model: CompiledModel, method: str) -> None:
+        self.model = model
+        self.method = method
+        self._names = [c.name for c in model.program.columns]
+        self._width = len(self._names)
+        self._by_dtype: dict[Any, Any] = {}
+
+    def __call__(self, row: Any) -> Any:
+        if type(row) is np.ndarray and row.ndim == 1:
+            return self._array(row)
+        if isinstance(row, Mapping):
+            return self._mapping(row)
+        if isinstance(row, (tuple, list)):
+            return self._mapping(dict(zip(self._names, row, strict=True)))
+        return self._batch(row)
+
+    def _array(self, row: Any) -> Any:
+        prepared = self._by_dtype.get(row.dtype)
+        if prepared is None:
+            return self._prepare_array(row)
+        if len(row) != self._width:
+            raise ShapeError.wrong_width(len(row), self._width)
+        answer = prepared(row)
+        return self._batch(row[None, :]) if answer is None else self._first(answer)
+
+    def _prepare_array(self, row: Any) -> Any:
+        if row.dtype.kind in "fiub" and row.dtype.isnative and len(row) == self._width:
+            runnable = self.model.runnable(self.method, (str(row.dtype),) * self._width)
+            self._by_dtype[row.dtype] = runnable.row
+        return self._batch(row[None, :])
+
+    def _mapping(self, row: Mapping[str, Any]) -> Any:
+        binding = ("float64",) * self._width
+        runnable = self.model.runnable(self.method, binding)
+        try:
+            cells = [row.get(n) for n in self._names]
+        except AttributeError:
+            return self._batch([row])
+        missing = [self._names[c] for c in runnable.program.used_columns if self._names[c] not in row]
+        if missing:
+            raise MissingColumnsError.of(missing, list(row))
+        answer = None
+        if not any(isinstance(cells[c], str) for c in runnable.program.used_columns):
+            answer = runnable.row(cells)
+        return self._batch([row]) if answer is None else self._first(answer)
+
+    def _batch(self, rows: Any) -> Any:
+        answer = self.model.call(self.method, rows)
+        return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
+
+    def _first(self, outputs: dict[str, Any]) -> Any:
+        answer = self.model._answer(self.method, outputs)
+        return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
+
+    def __repr__(self) -> str:
+        return f"RowFunction({self.model.info.source}.{self.method})"
