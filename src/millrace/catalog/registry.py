@@ -61,6 +61,18 @@ def list_of(values: Sequence[Value]) -> Result:
     return Result(tuple(values), is_list=True)
 
 
+@dataclass(frozen=True)
+class SparseValue(Value):
+    """A block that the source hands to the next step as a sparse matrix.
+
+    The cells are those of the block. A converter asks ``isinstance(x, SparseValue)`` where the
+    source computes something else on sparse input: scalers multiply by reciprocals, boosting
+    libraries may read absent cells (here: zeros) as missing. Arithmetic gives plain values.
+    """
+
+    kind: Shape = "csr_matrix"
+
+
 class Decline(Exception):
     """This object is not native: the reason, in a phrase that completes 'falls back because ...'."""
 
@@ -116,6 +128,19 @@ class Bound:
 def plain(result: Value | Result) -> Value:
     """The single block behind a result."""
     return result if isinstance(result, Value) else result.values[0]
+
+
+def handed_on(result: Value | Result) -> Value:
+    """What the next step receives, remembering whether the source makes it sparse."""
+    value = plain(result)
+    if isinstance(result, Result) and result.shape in ("csr_matrix", "csr_array"):
+        return SparseValue(value.builder, value.at, (), result.shape)
+    return value
+
+
+def in_container_of(x: Value, value: Value) -> Value | Result:
+    """`value` as a result, sparse when the input `x` is."""
+    return sparse(value, x.kind) if isinstance(x, SparseValue) else value
 
 
 @dataclass(frozen=True)
@@ -213,7 +238,8 @@ def examples() -> Iterator[tuple[str, Example]]:
     """``(module, example)`` of every converter module; nothing is fitted yet."""
     _discover()
     for name, module in sorted(_REGISTRY.modules.items()):
-        if make := getattr(module, "examples", None):
+        make = vars(module).get("examples")
+        if callable(make) and make.__module__ == name:
             for example in make():
                 yield name.removeprefix("millrace.catalog."), example
 

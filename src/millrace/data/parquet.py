@@ -11,6 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+_BUFFER = 1 << 20
+"""Bytes that are read at once from each column."""
+
 
 class ParquetReader:
     """A Parquet file."""
@@ -27,7 +30,8 @@ class ParquetReader:
     def read(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches that do not cross row groups."""
         self._n_read = 0
-        with pq.ParquetFile(self._path) as file:
+        # Arrow's default is to fetch all row groups at once, for the sake of remote files.
+        with pq.ParquetFile(self._path, pre_buffer=False, buffer_size=_BUFFER) as file:
             for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
                 self._n_read += batch.num_rows
                 yield batch.select(list(columns))

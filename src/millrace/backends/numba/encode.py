@@ -67,7 +67,7 @@ class Encoder:
             of_value = np.append(self._arrow(column.dictionary), np.int32(0))
             codes = of_value[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
         elif not self.text:
-            return self._objects(np.asarray(column.to_numpy(zero_copy_only=False), object))
+            return self._objects(text_cells(column))
         else:
             values = pa.array(list(self.lookup), type=column.type)
             found = pc.index_in(column, value_set=values).fill_null(len(values))
@@ -100,6 +100,15 @@ class Encoder:
             at = np.minimum(np.searchsorted(self.numbers, values), len(self.numbers) - 1)
             codes = np.where(self.numbers[at] == values, self.codes[at], codes)
         return np.where(np.isnan(values), np.int32(self.op.nan), codes)
+
+
+def text_cells(column: Any) -> Array:
+    """An Arrow text column as Python strings, nulls as NaN."""
+    cells = np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    if column.null_count:
+        cells = cells.copy()
+        cells[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return cells
 
 
 def is_missing(block: Array, op: IsMissing) -> Array:

@@ -7,41 +7,30 @@ views of the input that the tree kernels read where they lie.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.compute import compute
-from millrace.backends.numba.encode import Encoder, is_missing
+from millrace.backends.numba.encode import Encoder, is_missing, text_cells
 from millrace.backends.numba.row import plan_row
 from millrace.backends.numba.trees import TreeEngine
 from millrace.errors import NonFiniteError
-from millrace.ir.arrays import Text
 from millrace.ir.ops import (
-    Binary,
     Call,
-    Cast,
-    CastLike,
     Concat,
-    Constant,
     Encode,
-    Gather,
     Guard,
     IsMissing,
     Leaves,
-    MatMul,
-    OneHot,
     Op,
-    Reduce,
     Select,
     Take,
     Trees,
-    Unary,
-    Where,
 )
 from millrace.ir.program import Output, Program
-from millrace.ir.types import Block, function, infer, promote
+from millrace.ir.types import Block, infer, promote
 from millrace.runtime.pool import spread
 
 Array = npt.NDArray[Any]
@@ -144,7 +133,7 @@ class Executable:
                 values.append(self._apply(position, step.op, inputs, columns, first, n_rows))
                 for done in self._last_use.get(position, ()):
                     values[done] = None
-        return [_shaped(_block(values[o.step]), o, n_rows) for o in self.program.outputs]
+        return [_shaped(_block(values[o.step], n_rows), o, n_rows) for o in self.program.outputs]
 
     def _apply(
         self, position: int, op: Op, inputs: list[Any], columns: Sequence[Any], first: int, n_rows: int
@@ -166,17 +155,15 @@ class Executable:
                 reached = self.engines[position].leaves(self._tree_columns(position, inputs[0]))
                 return forest.leaf_id.values[reached]
             case Call():
-                return _call(op, inputs[0], self.foreign[op.key])
+                return _call(op, inputs[0], self.foreign[op.key], n_rows)
             case _:
-                return compute(op, [_block(i) for i in inputs])
+                return compute(op, [_block(i, n_rows) for i in inputs])
 
     def _tree_columns(self, position: int, value: Any) -> Columns:
         """The columns that a forest reads, each in the engine's dtype or an integer dtype of codes."""
         engine = self.engines[position]
         columns = value if isinstance(value, list) else list(value.T)
-        planes = engine.quantized.planes
-        numeric = set(planes.column.tolist())
-        used = numeric | set(planes.coded_column)
+        numeric, used = engine.read
         if not used:
             return [np.empty(len(columns[0]), engine.dtype)] if columns else []
         return [
@@ -242,19 +229,19 @@ def _bound(limits: Any, column: int, default: float) -> float:
     return float(values[column] if len(values) > 1 else values[0])
 
 
-def _block(value: Any) -> Array:
+def _block(value: Any, n_rows: int) -> Array:
     """A value as a two-dimensional block in C order."""
     if not isinstance(value, list):
         return value
-    arrays = [c if isinstance(c, np.ndarray) else np.asarray(c.to_numpy(zero_copy_only=False), object)
-              for c in value]
+    if not value:
+        return np.empty((n_rows, 0))
+    arrays = [c if isinstance(c, np.ndarray) else text_cells(c) for c in value]
     if len(arrays) == 1:
         return arrays[0][:, None]
     whole = _common_base(arrays)
     if whole is not None:
         return whole
-    n = len(arrays[0]) if arrays else 0
-    block = np.empty((n, len(arrays)), promote([str(a.dtype) for a in arrays]))
+    block = np.empty((n_rows, len(arrays)), promote([str(a.dtype) for a in arrays]))
     for c, array in enumerate(arrays):
         block[:, c] = array
     return block
@@ -290,7 +277,7 @@ def _concat(inputs: list[Any], dtype: str, n_rows: int) -> Any:
     """Columns side by side; a block only where not all inputs are columns."""
     if all(isinstance(i, list) or i.shape[1] == 1 for i in inputs):
         return [c for i in inputs for c in (i if isinstance(i, list) else [_full(i, n_rows)[:, 0]])]
-    blocks = [_full(_block(i), n_rows) for i in inputs]
+    blocks = [_full(_block(i, n_rows), n_rows) for i in inputs]
     out = np.empty((n_rows, sum(b.shape[1] for b in blocks)), dtype)
     at = 0
     for block in blocks:
@@ -304,15 +291,15 @@ def _full(block: Array, n_rows: int) -> Array:
     return block if len(block) == n_rows else np.broadcast_to(block, (n_rows, block.shape[1]))
 
 
-def _call(op: Call, value: Any, target: Any) -> Array:
+def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
     rows: Any
     if op.frame is None:
-        rows = _block(value)
+        rows = _block(value, n_rows)
     else:
         import pandas as pd
 
         columns = value if isinstance(value, list) else list(value.T)
-        data = {n: c if isinstance(c, np.ndarray) else c.to_pandas()
+        data = {n: c if isinstance(c, np.ndarray) else text_cells(c)
                 for n, c in zip(op.frame, columns, strict=True)}
         rows = pd.DataFrame(data)
     answer = getattr(target, op.method)(rows)

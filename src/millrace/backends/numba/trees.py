@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.backends.numba.kernels import cursor, ranks, row, walk
+from millrace.backends.numba.kernels import cursor, linear, ranks, row, walk
 from millrace.backends.numba.kernels.vectors import LANES
 from millrace.backends.numba.quantize import (
     NAN_IS_ZERO,
@@ -49,6 +49,14 @@ class TreeEngine:
     def quantized(self) -> QuantizedForest:
         return quantize(self.forest, np.dtype(self.dtype), CURSOR_LEAVES)
 
+    @cached_property
+    def read(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Columns that are read as numbers of the engine's dtype, and all columns that are read."""
+        numeric = set(self.quantized.planes.column.tolist())
+        if self.forest.linear is not None:
+            numeric |= set(self.forest.linear.feature.values.tolist())
+        return frozenset(numeric), frozenset(numeric | set(self.quantized.planes.coded_column))
+
     # -- many rows -------------------------------------------------------------------------
     def sums(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """The sums of all trees, (n_rows, n_outputs) in Fortran order.
@@ -57,6 +65,8 @@ class TreeEngine:
         input; unused ones may be None.
         """
         q, forest = self.quantized, self.forest
+        if forest.linear is not None:
+            return self._linear_sums(columns)
         n_rows = next(len(c) for c in columns if c is not None)
         room = -(-n_rows // LANES) * LANES
         planes, stride = self._planes(columns, n_rows)
@@ -69,6 +79,20 @@ class TreeEngine:
             walk.walk_sums(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf,
                            q.value, forest.target.values, sums)
         return sums[:, :n_rows].T
+
+    def _linear_sums(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        forest, models = self.forest, self.forest.linear
+        assert models is not None
+        reached = self.leaves(columns)
+        block = np.zeros((len(reached), len(columns)))
+        for c in self.read[0]:
+            block[:, c] = columns[c]
+        sums = np.empty((forest.n_outputs, len(reached)), forest.value.dtype)
+        sums[:] = forest.base.values[:, None]
+        linear.linear_sums(reached, block, models.intercept.values, models.start.values,
+                           models.feature.values, models.coef.values, forest.value.values,
+                           forest.target.values, sums)
+        return sums.T
 
     def leaves(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
         """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.catboost.cityhash import category_hash
-from millrace.catalog.catboost.formula import MULTI_LABEL, Formula
+from millrace.catalog.catboost.formula import LOGARITHMS, MULTI_LABEL, Formula
 from millrace.catalog.catboost.model import Features, read, read_forest, refuse
 from millrace.catalog.registry import Context, Decline, Outputs, Result, converts, vector
 from millrace.errors import ColumnTypeError
@@ -82,6 +82,8 @@ def _formula(model: Any, x: Value, context: Context) -> Formula:
     classes = np.asarray(model.classes_)
     if len(classes) > 2 and loss not in MULTI_LABEL and len(classes) != raw.width:
         raise Decline("it was fitted on fewer classes than it names")
+    if len(classes):
+        context.bound(*LOGARITHMS)
     return Formula(raw, loss, classes if len(classes) else None, _threshold(model))
 
 
@@ -107,16 +109,15 @@ def _columns(model: Any) -> list[Column]:
 
 def _with_types(default: str, formula: Formula) -> dict[str, Value | Result]:
     types = formula.types()
-    named = {f"predict({name})": value for name, value in types.items() if name != default}
-    return {"predict": types[default], **named}
+    return {"predict": types[default], **{f"predict({name})": v for name, v in types.items()}}
 
 
 @converts("catboost.CatBoostClassifier", columns=_columns)
 def classifier(model: Any, x: Value, context: Context) -> Outputs:
     """Labels (n, 1) for several classes, as upstream; (n,) for two; 0/1 for multi-label."""
     outputs = _with_types("Class", _formula(model, x, context))
-    outputs["predict_proba"] = outputs.pop("predict(Probability)")
-    outputs["predict_log_proba"] = outputs.pop("predict(LogProbability)")
+    outputs["predict_proba"] = outputs["predict(Probability)"]
+    outputs["predict_log_proba"] = outputs["predict(LogProbability)"]
     return outputs
 
 

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.catalog.catboost.formula import LOGARITHMS
 from millrace.catalog.registry import Example
 
-_LOGARITHMS: dict[str, Any] = {
-    "ulp": 4,
-    "absolute": 4.5e-16,
-    "why": "log probabilities: NumPy's exp and log are not always the nearest number, libm's are",
-}
+_LOGARITHMS: dict[str, Any] = dict(zip(("ulp", "absolute", "why"), LOGARITHMS, strict=True))
 
 
 def examples() -> Iterator[Example]:

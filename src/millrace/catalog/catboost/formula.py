@@ -20,6 +20,13 @@ from millrace.ir.build import Value
 _ONE_VERSUS_ALL = ("MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy")
 MULTI_LABEL = ("MultiLogloss", "MultiCrossEntropy")
 
+LOGARITHMS = (
+    4,
+    4.5e-16,
+    "log probabilities: NumPy's exp and log are not always the nearest number, libm's are",
+)
+"""Bound of the log probabilities: ulp, absolute, why."""
+
 
 @dataclass(frozen=True)
 class Formula:

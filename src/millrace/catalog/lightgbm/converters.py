@@ -20,9 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.lightgbm.forest import ZERO, forest
-from millrace.catalog.lightgbm.objectives import convert_output
+from millrace.catalog.lightgbm.objectives import ULP, WHY, convert_output
 from millrace.catalog.lightgbm.text import ModelText, parse
-from millrace.catalog.registry import Context, Decline, Outputs, Result, converts, vector
+from millrace.catalog.registry import (
+    Context,
+    Decline,
+    Outputs,
+    Result,
+    SparseValue,
+    converts,
+    vector,
+)
 from millrace.ir.arrays import Array, Text
 from millrace.ir.build import Value
 from millrace.ir.program import Column
@@ -51,18 +59,21 @@ def _flat(value: Value) -> Value | Result:
     return vector(value) if value.width == 1 else value
 
 
-def _answers(booster: Any, x: Value) -> _Answers:
+def _answers(booster: Any, x: Value, context: Context) -> _Answers:
     """The trees of a booster on the table `x`."""
     model = parse(booster.model_to_string())
     if model.n_features != x.width:
         raise Decline(f"it was fitted on {model.n_features} columns and is given {x.width}")
     _number_categories(booster, model, x)
-    trees = forest(model)
+    is_sparse = isinstance(x, SparseValue)
+    trees = forest(model, tiny_is_zero=not is_sparse)
     x = x.cast("float")
-    if trees.linear is not None:  # the terms of linear leaves see tiny values as 0.0
+    if trees.linear is not None and not is_sparse:  # so that its terms see tiny values as 0.0
         x = (x.apply("absolute") <= np.float64(ZERO)).where(np.float32(0), x)
     score = x.trees(trees)
     mean = score / np.float64(model.n_iterations) if model.averages else score
+    if ulp := ULP.get(model.objective[0]):
+        context.bound(ulp, 0.0, WHY)
     return _Answers(convert_output(model, mean), score, x.leaves(trees).cast("int32"))
 
 
@@ -109,7 +120,7 @@ def _booster_columns(booster: Any) -> Sequence[Column]:
 @converts("lightgbm.Booster", columns=_booster_columns)
 def booster(booster: Any, x: Value, context: Context) -> Outputs:
     """``Booster.predict`` with its keywords ``raw_score`` and ``pred_leaf``."""
-    return _answers(booster, x).outputs("predict")
+    return _answers(booster, x, context).outputs("predict")
 
 
 def _fitted_booster(model: Any) -> Any:
@@ -122,13 +133,13 @@ def _fitted_booster(model: Any) -> Any:
 @converts("lightgbm.LGBMModel", "lightgbm.LGBMRegressor", "lightgbm.LGBMRanker")
 def regressor(model: Any, x: Value, context: Context) -> Outputs:
     """``LGBMModel.predict`` with its keywords ``raw_score`` and ``pred_leaf``."""
-    return _answers(_fitted_booster(model), x).outputs("predict")
+    return _answers(_fitted_booster(model), x, context).outputs("predict")
 
 
 @converts("lightgbm.LGBMClassifier")
 def classifier(model: Any, x: Value, context: Context) -> Outputs:
     """Labels, probabilities and scores; with an objective of the user's own all are the scores."""
-    answers = _answers(_fitted_booster(model), x)
+    answers = _answers(_fitted_booster(model), x, context)
     outputs = answers.outputs("predict") | answers.outputs("predict_proba")
     outputs["decision_function"] = _flat(answers.score)
     if callable(model.objective_):

@@ -10,8 +10,9 @@ left where ``x <= threshold`` in float64.
 - a categorical split sends the listed categories left; the value is truncated towards zero, and
   NaN, negative and unlisted categories go right.
 
-Before any of this the C API reads every value within ``ZERO`` of 0 as 0.0. For numeric splits that
-is the same as moving a threshold in that range to its edge, which costs nothing per row.
+Before any of this the C API reads every value of a dense table within ``ZERO`` of 0 as 0.0. For
+numeric splits that is the same as moving a threshold in that range to its edge, which costs
+nothing per row.
 """
 
 from __future__ import annotations
@@ -90,11 +91,10 @@ def _layout(n_leaves: Ints) -> _Layout:
     )
 
 
-def _thresholds(threshold: Floats, is_categorical: npt.NDArray[np.bool_]) -> Floats:
+def _thresholds(threshold: Floats) -> Floats:
     """Thresholds that take raw values as the source takes values with tiny ones set to 0.0."""
-    near_zero = np.abs(threshold) <= ZERO
     edge = np.where(threshold < 0, np.nextafter(-ZERO, -np.inf), ZERO)
-    return np.where(is_categorical, 0.0, np.where(near_zero, edge, threshold))
+    return np.where(np.abs(threshold) <= ZERO, edge, threshold)
 
 
 def _category_sets(trees: Trees) -> tuple[Ints, Ints, Ints]:
@@ -134,14 +134,22 @@ def _linear_leaves(trees: Trees, layout: _Layout, value: Floats) -> LinearLeaves
     )
 
 
-def forest(model: ModelText) -> Forest:
-    """All trees of a model; leaves are named by their number in the tree, as ``pred_leaf`` does."""
+def forest(model: ModelText, *, tiny_is_zero: bool = True) -> Forest:
+    """All trees of a model; leaves are named by their number in the tree, as ``pred_leaf`` does.
+
+    Parameters
+    ----------
+    model : ModelText
+    tiny_is_zero : bool
+        Whether values within ``ZERO`` of 0 are read as 0.0: in dense tables.
+    """
     trees = model.trees
     layout = _layout(trees.ints("num_leaves"))
     decision = trees.ints("decision_type")
     is_categorical = (decision & _CATEGORICAL) > 0
     missing = np.where(is_categorical, 0, _MISSING_RULE[(decision >> 2) & 3])
     threshold = trees.floats("threshold")
+    compared = _thresholds(threshold) if tiny_is_zero else threshold
     first_set, set_start, set_member = _category_sets(trees)
     chosen = np.where(is_categorical, threshold, 0).astype(np.int64) + first_set[layout.split_tree]
     n_splits = layout.n_leaves[layout.split_tree] - 1
@@ -154,7 +162,7 @@ def forest(model: ModelText) -> Forest:
     return Forest(
         start=Array(layout.start),
         feature=layout.nodes(-1, "int32", splits=trees.ints("split_feature")),
-        threshold=layout.nodes(0.0, "float64", splits=_thresholds(threshold, is_categorical)),
+        threshold=layout.nodes(0.0, "float64", splits=np.where(is_categorical, 0.0, compared)),
         left=layout.nodes(-1, "int32", splits=left),
         right=layout.nodes(-1, "int32", splits=right),
         leaf=layout.nodes(-1, "int32", leaves=np.arange(n_leaves)),

@@ -7,7 +7,6 @@ scikit-learn 1.9.1. These objects compute nothing themselves; every cell comes f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,8 +18,10 @@ from millrace.catalog.registry import (
     Example,
     Outputs,
     Result,
+    SparseValue,
     converts,
-    plain,
+    handed_on,
+    in_container_of,
     sparse,
 )
 from millrace.catalog.translate import input_columns
@@ -36,31 +37,6 @@ _PIPELINE_METHODS = (
     "score_samples",
     "transform",
 )
-
-
-@dataclass(frozen=True)
-class SparseValue(Value):
-    """A block that the source hands to the next step as a sparse matrix.
-
-    The cells are those of the block. A converter asks ``isinstance(x, SparseValue)`` where the
-    source computes something else on sparse input: scalers multiply by reciprocals, boosting
-    libraries may read absent cells (here: zeros) as missing. Arithmetic gives plain values.
-    """
-
-    kind: Shape = "csr_matrix"
-
-
-def handed_on(result: Value | Result) -> Value:
-    """What the next step receives, remembering whether the source makes it sparse."""
-    value = plain(result)
-    if isinstance(result, Result) and result.shape in ("csr_matrix", "csr_array"):
-        return SparseValue(value.builder, value.at, (), result.shape)
-    return value
-
-
-def in_container_of(x: Value, value: Value) -> Value | Result:
-    """`value` as a result, sparse when the input `x` is."""
-    return sparse(value, x.kind) if isinstance(x, SparseValue) else value
 
 
 def _is(step: object, *words: str | None) -> bool:

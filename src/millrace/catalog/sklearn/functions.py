@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts
-from millrace.catalog.sklearn.compose import in_container_of
+from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, in_container_of
 from millrace.ir.build import Value
 
 

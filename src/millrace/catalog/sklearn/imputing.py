@@ -12,8 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts
-from millrace.catalog.sklearn.compose import SparseValue
+from millrace.catalog.registry import (
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+)
 from millrace.ir.arrays import Array, Text
 from millrace.ir.build import Value
 from millrace.ir.ops import Guard

@@ -15,8 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts
-from millrace.catalog.sklearn.compose import SparseValue, in_container_of
+from millrace.catalog.registry import (
+    Context,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+    in_container_of,
+)
 from millrace.ir.build import Value
 
 

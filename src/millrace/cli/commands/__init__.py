@@ -1,0 +1,1 @@
+"""One file a command; the function `command` in it is found by the file's name."""

@@ -1,0 +1,282 @@
+"""Does the compiled model answer as its source does? Asked on rows made to break it.
+
+Rows are made from the program itself: for every forest, rows that reach a leaf along a path of its
+own and stand exactly on the thresholds of that path or on the next float beyond; NaN, both infinities,
+-0.0; known, unseen, fractional and missing categories. The oracle is the source object.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from millrace.backends.reference import run
+from millrace.catalog.registry import ask
+from millrace.compiler.probes import probe_frames
+from millrace.errors import InputError, VerificationError
+from millrace.ir.ops import MatMul
+from millrace.ir.program import Output
+
+if TYPE_CHECKING:
+    from millrace.runtime.model import CompiledModel
+
+_BATCHES = (64, 256, 1024, 4096, 16384)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One disagreement.
+
+    Attributes
+    ----------
+    method, kind : str
+        The method, and the kind of rows: ``"sample"``, ``"boundaries"``, ``"missing"`` ...
+    row : int
+        First differing row of the batch, -1 where the whole answer differs.
+    expected, got : str
+    input : str
+        The row.
+    """
+
+    method: str
+    kind: str
+    row: int
+    expected: str
+    got: str
+    input: str = ""
+
+    def __str__(self) -> str:
+        return (f"{self.method} on {self.kind} rows, row {self.row}: source {self.expected}, "
+                f"compiled {self.got}" + (f"; input {self.input}" if self.input else ""))
+
+
+@dataclass
+class Report:
+    """The outcome of a verification; true when there is no difference.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        Rows compared, by kind.
+    methods : tuple of str
+    largest_ulp : float
+        Largest distance between two float answers, in units in the last place.
+    bound_ulp, bound_absolute : float
+        What the converters allow: 0 for the same bits.
+    differences : list of Difference
+    refused : dict of str to int
+        Rows that source and compiled model both refuse, by kind.
+    seconds : float
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
+    largest_ulp: float = 0.0
+    bound_ulp: float = 0.0
+    bound_absolute: float = 0.0
+    differences: list[Difference] = field(default_factory=list)
+    refused: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __bool__(self) -> bool:
+        return not self.differences
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        n = sum(self.rows.values())
+        if self.differences:
+            return f"{len(self.differences)} difference(s) on {n:,} rows"
+        how = "the same bits" if self.largest_ulp == 0 else (
+            f"within {self.largest_ulp:.0f} ulp (allowed: {self.bound_ulp:.0f} ulp or "
+            f"{self.bound_absolute:g})")
+        return f"{how} on {n:,} rows x {len(self.methods)} method(s)"
+
+    def __str__(self) -> str:
+        lines = [self.summary + f" in {self.seconds:.2f} s"]
+        lines += [f"  {kind:<12}{n:>8,} rows" for kind, n in self.rows.items()]
+        lines += [f"  {kind:<12}{n:>8,} rows refused by both" for kind, n in self.refused.items()]
+        lines += [f"  DIFFERS: {d}" for d in self.differences[:10]]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "summary": self.summary}
+
+
+def verify(
+    model: CompiledModel,
+    source: Any,
+    rows: Any = None,
+    *,
+    seconds: float = 5.0,
+    raise_on_difference: bool = True,
+) -> Report:
+    """Compare a compiled model with its source; see `CompiledModel.verify`."""
+    if source is None:
+        raise InputError("verify needs the fitted object to compare with: this model was loaded from a "
+                         "file. Pass it as source=fitted.")
+    started = time.perf_counter()
+    methods = _comparable(model, source)
+    bounds = model.info.provenance.get("bounds", [])
+    report = Report(
+        methods=methods,
+        bound_ulp=max((b["ulp"] for b in bounds), default=0),
+        bound_absolute=max((b["absolute"] for b in bounds), default=0.0),
+    )
+    if rows is not None:
+        for method in methods:
+            _compare(model, source, method, "sample", rows, report)
+    for kind, frame in _made_up(model, source, started + seconds, rows):
+        for method in methods:
+            _compare(model, source, method, kind, frame, report)
+        if report.differences:
+            break
+    report.seconds = time.perf_counter() - started
+    if report.differences and raise_on_difference:
+        raise VerificationError.of(report)
+    return report
+
+
+def _comparable(model: CompiledModel, source: Any) -> tuple[str, ...]:
+    """The methods, and methods with an option, that the source has."""
+    names = model._names
+    return tuple(n for n in names if hasattr(source, n.partition("(")[0]))
+
+
+def _made_up(model: CompiledModel, source: Any, stop: float, sample: Any) -> Iterator[tuple[str, Any]]:
+    """Batches of growing size until the time is over; each kind at least once."""
+    for number, size in enumerate(_BATCHES):
+        before = time.perf_counter()
+        for kind, frame in probe_frames(model, source, sample, size, seed=number):
+            yield kind, frame
+        now = time.perf_counter()
+        if now + 3 * (now - before) > stop:
+            return
+
+
+def _compare(
+    model: CompiledModel, source: Any, method: str, kind: str, rows: Any, report: Report
+) -> None:
+    expected, refused = _answer(lambda: ask(source, method, rows))
+    got, refused_too = _answer(lambda: model.call(method, rows))
+    n = len(rows)
+    if refused is not None or refused_too is not None:
+        if refused is not None and refused_too is not None:
+            report.refused[kind] = max(report.refused.get(kind, 0), n)
+        else:
+            report.differences.append(Difference(
+                method, kind, -1, _spoken(refused, expected), _spoken(refused_too, got)))
+        return
+    if method == report.methods[0]:
+        report.rows[kind] = report.rows.get(kind, 0) + n
+    pairs = zip(expected, got, strict=False) if isinstance(expected, list) else [(expected, got)]
+    for one, other in pairs:
+        slack = _Slack(model, method, rows, report.bound_absolute)
+        _compare_arrays(_dense(one), _dense(other), method, kind, rows, report, slack)
+
+
+@dataclass
+class _Slack:
+    """How far a float answer may be off, worked out only when some answer is off at all.
+
+    The order in which a BLAS adds up a row is not specified; the sum of ``k`` products is off by at most
+    ``2 k eps sum(abs(x * w))`` whatever the order (Higham, Accuracy and Stability, section 3.1).
+    """
+
+    model: CompiledModel
+    method: str
+    rows: Any
+    stated: float
+
+    def __call__(self) -> float:
+        program = self.model.program.only(*self.model._names[self.method]).live()
+        products = [s for s in program.steps if isinstance(s.op, MatMul)]
+        weights_of = [s.op.weights.values for s in program.steps if isinstance(s.op, MatMul)]
+        if not products:
+            return self.stated
+        batch = self.model.adapt(self.method, self.rows)
+        columns = [c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
+                   for c in batch.columns]
+        outputs = tuple(Output(str(i), s.inputs[0]) for i, s in enumerate(products))
+        factors = run(replace(program, outputs=outputs), columns, self.model.foreign)
+        most = self.stated
+        for i in range(len(products)):
+            weights = np.abs(weights_of[i])
+            terms = np.abs(factors[str(i)]) @ weights
+            eps = np.finfo(terms.dtype).eps if terms.dtype.kind == "f" else 0.0
+            finite = terms[np.isfinite(terms)]
+            most = max(most, float(2 * len(weights) * eps * finite.max(initial=0.0)))
+        return most
+
+
+def _answer(function: Any) -> tuple[Any, Exception | None]:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return function(), None
+        except Exception as error:  # noqa: BLE001 - whatever the source raises, ours must too
+            return None, error
+
+
+def _spoken(error: Exception | None, answer: Any) -> str:
+    return f"raises {type(error).__name__}: {str(error)[:200]}" if error else f"answers {str(answer)[:80]}"
+
+
+def _dense(answer: Any) -> np.ndarray[Any, Any]:
+    if hasattr(answer, "toarray"):
+        return answer.toarray()
+    return np.asarray(answer)
+
+
+def _compare_arrays(
+    expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any], method: str, kind: str, rows: Any,
+    report: Report, slack: _Slack,
+) -> None:
+    if expected.shape != got.shape or expected.dtype != got.dtype:
+        report.differences.append(Difference(
+            method, kind, -1, f"{expected.dtype}{expected.shape}", f"{got.dtype}{got.shape}"))
+        return
+    if expected.dtype.kind != "f":
+        wrong = expected != got
+        if expected.dtype == object:
+            both_nan = np.array([a != a and b != b for a, b in  # noqa: PLR0124
+                                 zip(expected.ravel(), got.ravel(), strict=True)], bool)
+            wrong = np.asarray(wrong, bool) & ~both_nan.reshape(expected.shape)
+    else:
+        distance = ulp_distance(expected, got)
+        report.largest_ulp = max(report.largest_ulp, float(distance.max(initial=0)))
+        wrong = distance > report.bound_ulp
+        if wrong.any():
+            with np.errstate(all="ignore"):
+                wrong &= ~(np.abs(expected - got) <= slack())
+    if wrong.any():
+        at = int(np.argwhere(np.atleast_1d(wrong))[0][0])
+        report.differences.append(Difference(
+            method, kind, at, repr(expected[at]), repr(got[at]), _row_text(rows, at)))
+
+
+def ulp_distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """How many floats lie between two arrays of the same float dtype; NaN equals NaN."""
+    whole = {2: np.int16, 4: np.int32, 8: np.int64}[a.dtype.itemsize]
+    lowest = np.iinfo(whole).min
+
+    def ordered(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        bits = np.ascontiguousarray(x).view(whole)
+        return np.where(bits < 0, lowest - bits, bits).astype(np.float64)
+
+    distance = np.abs(ordered(a) - ordered(b))
+    both_nan = np.isnan(a) & np.isnan(b)
+    return np.where(both_nan, 0.0, np.where(np.isnan(a) ^ np.isnan(b), np.inf, distance))
+
+
+def _row_text(rows: Any, at: int) -> str:
+    row = rows.iloc[at].to_dict() if hasattr(rows, "iloc") else rows[at]
+    return str(row)[:300]

@@ -1,0 +1,54 @@
+"""Compile every kernel ahead of time, for images and CI."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from millrace.ir.arrays import Array
+from millrace.ir.ops import Forest
+
+
+def warm() -> int:
+    """Compile all kernels for all dtypes into Numba's cache; returns how many combinations ran."""
+    from millrace.backends.numba.trees import TreeEngine
+
+    runs = 0
+    for value, wide, category in itertools.product(("float64", "float32"), (False, True), (False, True)):
+        forest = _small_forest(value, 300 if wide else 3, category)
+        for dtype in ("float64", "float32"):
+            engine = TreeEngine(forest, dtype)
+            for n_rows in (3, 300):
+                columns = [np.zeros(n_rows, dtype), np.zeros(n_rows, dtype)]
+                engine.sums(columns)
+            engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)])
+            engine.row_sums(np.zeros(2, dtype))
+            runs += 1
+    return runs
+
+
+def _small_forest(value: str, n_thresholds: int, category: bool) -> Forest:
+    """Two-leaf trees, one a threshold; with more than 255 of them the ranks need 16 bits."""
+    n = n_thresholds
+    is_set = np.zeros(3 * n, np.int32) - 1
+    if category:
+        is_set[0] = 0
+    return Forest(
+        start=Array(np.arange(n + 1) * 3, "int64"),
+        feature=Array(np.tile([0, -1, -1], n), "int32"),
+        threshold=Array(np.repeat(np.arange(n), 3), "float64"),
+        left=Array(np.tile([1, -1, -1], n), "int32"),
+        right=Array(np.tile([2, -1, -1], n), "int32"),
+        leaf=Array(np.array([[-1, 2 * t, 2 * t + 1] for t in range(n)]).ravel(), "int32"),
+        value=Array(np.arange(2 * n)[:, None], value),
+        target=Array(np.zeros(n), "int32"),
+        leaf_id=Array(np.arange(2 * n), "int64"),
+        n_outputs=1,
+        base=Array(np.zeros(1), value),
+        missing=Array(np.zeros(3 * n), "uint8"),
+        default_left=Array(np.zeros(3 * n), "bool"),
+        category=Array(is_set),
+        set_start=Array([0, 1] if category else [0], "int64"),
+        set_member=Array([1] if category else [], "int64"),
+    )
