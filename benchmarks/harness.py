@@ -259,7 +259,11 @@ def begin(question: str, title: str, doc: str | None, chosen: Options, limit: st
 
 
 def run_case(
-    case: Case, contenders: Sequence[Contender], source: str | None, budget: Budget
+    case: Case,
+    contenders: Sequence[Contender],
+    source: str | None,
+    budget: Budget,
+    truth: np.ndarray | None = None,
 ) -> Case:
     """Prepare, check and measure all contenders, then judge the targets.
 
@@ -267,6 +271,8 @@ def run_case(
     ----------
     source
         Name of the contender whose answer is the right one; None where there is no answer to check.
+    truth
+        The right answer, where it is not what `source` answers in this case.
 
     Raises
     ------
@@ -275,7 +281,9 @@ def run_case(
     """
     print(f"\n{case.name}")
     ready = _prepare(case, contenders, source)
-    errors = {} if source is None else _errors(case, ready, source)
+    if truth is None:
+        truth = next((r.answer for r in ready if r.contender.name == source), None)
+    errors = {} if truth is None else _errors(case, ready, truth)
     samples = interleave(ready, budget)
     case.timings = [
         _summary(r.contender, samples[r.contender.name], case.calls, errors.get(r.contender.name))
@@ -287,9 +295,10 @@ def run_case(
     return case
 
 
-def _errors(case: Case, ready: Sequence[Ready], source: str) -> dict[str, tuple[float, float]]:
+def _errors(
+    case: Case, ready: Sequence[Ready], truth: np.ndarray
+) -> dict[str, tuple[float, float]]:
     """How far each answer lies from the source's. Millrace's may not lie too far."""
-    truth = next(r.answer for r in ready if r.contender.name == source)
     errors = {r.contender.name: distance(r.answer, truth) for r in ready}
     for name, (worst, _) in errors.items():
         if name.startswith(MILLRACE) and not worst <= case.tolerance:
@@ -545,5 +554,6 @@ def print_case(case: Case) -> None:
     for v in case.verdicts:
         measured = "–" if v.measured is None else f"{v.measured:.3g}"
         against = f" against {v.against}" if v.against else ""
-        print(f"  → {v.job}{against}: {measured} {v.unit} (at least {v.least:g}): {v.status}")
+        bound = "at least" if v.higher_is_better else "at most"
+        print(f"  → {v.job}{against}: {measured} {v.unit} ({bound} {v.least:g}): {v.status}")
     sys.stdout.flush()

@@ -16,6 +16,7 @@ from benchmarks import harness
 from benchmarks.harness import MILLRACE, Budget, Case, Contender, Skip, Target, WrongAnswer
 
 BARE = "python -c pass"
+COMPILE = "import millrace; millrace.compile"
 PEERS = ("numpy", "onnxruntime", "lightgbm", "xgboost", "sklearn", "treelite", "hummingbird.ml")
 MUST_STAY_OUT = ("numba", "sklearn", "pandas", "torch")
 
@@ -34,6 +35,7 @@ def main() -> None:
     case = Case("one process: start, import, end", unit="ms", targets=TARGETS)
     contenders = [
         contender(MILLRACE, "millrace"),
+        Contender(f"{MILLRACE}, with what `compile` needs", lambda: COMPILE, run=process),
         Contender(BARE, lambda: "pass", run=process),
         *(contender(f"import {name}", name) for name in PEERS),
     ]

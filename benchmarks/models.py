@@ -125,9 +125,10 @@ def forest_classifier(n_trees: int = 100, max_leaves: int | None = None) -> Mode
         from sklearn.ensemble import RandomForestClassifier
 
         X, y = train_set()
-        return RandomForestClassifier(
+        forest = RandomForestClassifier(
             n_trees, max_leaf_nodes=max_leaves, n_jobs=2, random_state=0
         ).fit(X, (y > 0).astype(int))
+        return forest.set_params(n_jobs=None)
 
     return cached(f"forest-classifier-{n_trees}x{max_leaves or 'pure'}", "scikit-learn", fit)
 
@@ -137,9 +138,8 @@ def forest_regressor(n_trees: int = 100) -> Model:
         from sklearn.ensemble import RandomForestRegressor
 
         X, y = train_set()
-        return RandomForestRegressor(n_trees, max_features=1 / 3, n_jobs=2, random_state=0).fit(
-            X, y
-        )
+        forest = RandomForestRegressor(n_trees, max_features=1 / 3, n_jobs=2, random_state=0)
+        return forest.fit(X, y).set_params(n_jobs=None)
 
     return cached(f"forest-regressor-{n_trees}xpure", "scikit-learn", fit)
 

@@ -17,6 +17,7 @@ not convert the model raises, and the table says why it is missing.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import subprocess
@@ -149,7 +150,7 @@ def _xgboost_booster(fitted: Any, threads: int) -> Any:
 
 def sklearn(fitted: Any, threads: int, method: str = "predict") -> Predictor:
     if hasattr(fitted, "n_jobs"):
-        fitted.set_params(n_jobs=threads)
+        fitted = copy.copy(fitted).set_params(n_jobs=threads)
     return Predictor(getattr(fitted, method))
 
 

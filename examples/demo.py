@@ -137,7 +137,7 @@ def timing_table(fitted: Pipeline, model: mr.CompiledModel, rows: pd.DataFrame) 
         (
             "one row (dict)",
             lambda: fitted.predict_proba(pd.DataFrame([record])),
-            lambda: model.predict_proba([record]),
+            lambda: model.predict_proba_one(record),
         ),
     ]
     table = Table("predict_proba", title="Medians of interleaved runs on this machine, just now")
@@ -177,10 +177,10 @@ def main() -> None:
     start = perf_counter()
     model = mr.compile(fitted, sample=data.train.head(1000))
     console.print(f"  {perf_counter() - start:.1f} s, verified on rows made to break it")
-    console.print(model.describe())
+    console.print(str(model.describe()), soft_wrap=True)
 
     console.rule("3. Verify it on the held-out rows")
-    console.print(model.verify(data.test))
+    console.print(str(model.verify(data.test)), soft_wrap=True)
     same = np.array_equal(model.predict_proba(data.test), fitted.predict_proba(data.test))
     console.print(f"  every bit of every probability equal: {same}")
 

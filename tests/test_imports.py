@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,22 @@ def test_the_command_line_starts_light() -> None:
 def test_programs_need_no_foreign_library(module: str) -> None:
     heavy = {"catboost", "lightgbm", "numba", "pandas", "polars", "sklearn", "torch", "xgboost"}
     assert loaded_after(f"import {module}").isdisjoint(heavy)
+
+
+def test_a_loaded_model_needs_no_source_library(tmp_path: Path) -> None:
+    """Loading a file and predicting with it imports neither scikit-learn nor pandas."""
+    from sklearn.datasets import load_iris
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    import millrace as mr
+
+    X, y = load_iris(return_X_y=True)
+    fitted = HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(X, y)
+    mr.compile(fitted).save(tmp_path / "iris.mill")
+    loaded = loaded_after(
+        "import numpy, millrace\n"
+        f"model = millrace.load({str(tmp_path / 'iris.mill')!r})\n"
+        f"answer = model.predict_proba(numpy.array({X[:3].tolist()}))\n"
+        f"assert answer.tolist() == {fitted.predict_proba(X[:3]).tolist()}"
+    )
+    assert loaded.isdisjoint({"sklearn", "pandas", "polars", "lightgbm", "xgboost", "catboost"})

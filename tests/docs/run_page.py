@@ -2,9 +2,10 @@
 
     python run_page.py PAGE.md
 
-Every ``python`` block runs in one shared namespace. In a ``console`` block the lines that begin
-with ``$ `` run in a shell, in the current folder. A ``pycon`` block runs as a doctest. Blocks in
-any other language are left alone, and so is one below the line ``<!-- not run: reason -->``.
+Every ``python`` block runs in one shared namespace. A ``pycon`` block runs as a doctest. In a
+``console`` block the lines that begin with ``$ `` run in a shell, in the current folder, and what
+stands below one is compared with what it prints. Blocks in any other language are left alone, and
+so is one below the line ``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 LANGUAGES = ("python", "pycon", "console")
+COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,29 @@ def run_session(block: Block, page: Path, namespace: dict[str, object]) -> None:
     test = doctest.DocTestParser().get_doctest(
         block.text, namespace, name, str(page), block.line - 1
     )
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
     if runner.run(test, clear_globs=False).failed:
         raise SystemExit(f"{name}: the output shown is not what was printed")
     namespace |= test.globs
 
 
 def run_commands(block: Block, page: Path) -> None:
-    """Run the commands of a console block; a backslash at the end of a line joins it to the next."""
+    """Run the commands of a console block; a backslash at the end of a line joins the next one."""
+    where = f"{page.name}, line {block.line}"
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for line in block.text.replace("\\\n", " ").splitlines():
-        if line.startswith("$ "):
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", line[2:]], env=os.environ | {"PATH": path}
-            )
-            if done.returncode:
-                where = f"{page.name}, line {block.line}"
-                raise SystemExit(f"{where}: `{line[2:]}` ended with {done.returncode}")
+    for match in COMMAND.finditer(block.text.replace("\\\n", " ")):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", match["command"]],
+            env=os.environ | {"PATH": path},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(f"{where}: `{match['command']}` ended with {done.returncode}")
+        if match["output"] and not doctest.OutputChecker().check_output(
+            match["output"], done.stdout, FLAGS
+        ):
+            raise SystemExit(f"{where}: `{match['command']}` printed\n{done.stdout}")
 
 
 def run(page: Path) -> int:

@@ -39,6 +39,7 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
         "```python\n1 / 0\n```\n",
         "```pycon\n>>> 1 + 1\n3\n```\n",
         "```console\n$ false\n```\n",
+        "```console\n$ echo one\ntwo\n$ echo three\n```\n",
         "- in a list\n\n  ```python\n  1 / 0\n  ```\n",
         "```python\nimport warnings\nwarnings.warn('old', DeprecationWarning)\n```\n",
     ],

@@ -53,8 +53,9 @@ def load_fitted(path: Path, trust_pickle: bool) -> Any:
     try:
         return loader(path)
     except ImportError as error:
-        raise MissingDependencyError.of(error.name or "a library", f"Reading {path}",
-                                        error.name or "") from error
+        raise MissingDependencyError.of(
+            error.name or "a library", f"Reading {path}", error.name or ""
+        ) from error
     except Exception as error:
         raise FileInputError.unreadable(path, _reason(error)) from error
 
@@ -116,17 +117,11 @@ def _load_xgboost(path: Path) -> Any:
 
 
 def _load_catboost(path: Path, format: str = "cbm") -> Any:
-    """The scikit-learn class that goes with the loss, since the file does not name one."""
+    """A classifier where the model has classes, else a regressor: the file does not say."""
     import catboost
 
-    model = catboost.CatBoost().load_model(str(path), format)
-    loss = model._object._get_loss_function_name()
-    if len(model.classes_):
-        kind = catboost.CatBoostClassifier
-    elif catboost.CatBoost._is_ranking_objective(loss):
-        kind = catboost.CatBoostRanker
-    else:
-        kind = catboost.CatBoostRegressor
+    model: Any = catboost.CatBoost().load_model(str(path), format)
+    kind = catboost.CatBoostClassifier if len(model.classes_) else catboost.CatBoostRegressor
     return kind().load_model(str(path), format)
 
 

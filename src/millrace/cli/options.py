@@ -58,7 +58,9 @@ NoHeader = Annotated[
 ]
 Delimiter = Annotated[
     str | None,
-    typer.Option(metavar="CHARACTER", help="Between the cells of a CSV file.", show_default="by name"),
+    typer.Option(
+        metavar="CHARACTER", help="Between the cells of a CSV file.", show_default="by name"
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")]

@@ -265,14 +265,16 @@ def _compare_arrays(
 
 def ulp_distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """How many floats lie between two arrays of the same float dtype; NaN equals NaN."""
-    whole = {2: np.int16, 4: np.int32, 8: np.int64}[a.dtype.itemsize]
-    lowest = np.iinfo(whole).min
+    bits = {2: np.uint16, 4: np.uint32, 8: np.uint64}[a.dtype.itemsize]
+    sign = bits(1) << bits(8 * a.dtype.itemsize - 1)
 
     def ordered(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        bits = np.ascontiguousarray(x).view(whole)
-        return np.where(bits < 0, lowest - bits, bits).astype(np.float64)
+        """Whole numbers in the order of the floats; both zeros are one number."""
+        whole = np.ascontiguousarray(x).view(bits)
+        return np.where(whole & sign, sign - (whole & ~sign), sign + whole)
 
-    distance = np.abs(ordered(a) - ordered(b))
+    one, other = ordered(a), ordered(b)
+    distance = np.where(one > other, one - other, other - one).astype(np.float64)
     both_nan = np.isnan(a) & np.isnan(b)
     return np.where(both_nan, 0.0, np.where(np.isnan(a) ^ np.isnan(b), np.inf, distance))
 

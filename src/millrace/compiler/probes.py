@@ -23,6 +23,7 @@ from millrace.ir.ops import (
     Where,
 )
 from millrace.ir.program import Program
+from millrace.rewrites import rewrite
 
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel
@@ -50,6 +51,8 @@ def probe_frames(
     """
     rng = np.random.default_rng(seed)
     program = model.program
+    binding = tuple("object" if c.kind == "text" else "float64" for c in program.columns)
+    program = rewrite(program.bound(binding))
     columns = _columns(program, sample)
     block = _ordinary(columns, n_rows, rng)
     for forest, inputs in _direct_forests(program):
@@ -67,7 +70,7 @@ def probe_frames(
 
 # -- what the program looks at ---------------------------------------------------------------------
 def _columns(program: Program, sample: Any) -> list[ColumnProbes]:
-    columns = [ColumnProbes() for _ in program.columns]
+    columns = [ColumnProbes(is_text=c.kind == "text") for c in program.columns]
     for step in program.steps:
         if isinstance(step.op, Encode):
             for c in _origin(program, step.inputs[0]) or ():
@@ -86,6 +89,8 @@ def _columns(program: Program, sample: Any) -> list[ColumnProbes]:
     for forest, inputs in _direct_forests(program):
         splits = forest.feature.values >= 0
         for c in np.unique(forest.feature.values[splits]):
+            if columns[inputs[c]].is_text:
+                continue
             at = splits & (forest.feature.values == c) & (forest.category.values < 0)
             columns[inputs[c]].numbers.extend(np.unique(forest.threshold.values[at])[:4000].tolist())
     _from_sample(program, sample, columns)
@@ -132,8 +137,11 @@ def _origin(program: Program, step: int) -> tuple[int, ...] | None:
         case Take(positions):
             below = _origin(program, here.inputs[0])
             return None if below is None else tuple(below[p] for p in positions)
-        case Cast() | Guard():
+        case Cast() | Guard() | Encode():
             return _origin(program, here.inputs[0])
+        case Concat():
+            parts = [_origin(program, i) for i in here.inputs]
+            return None if None in parts else tuple(c for p in parts for c in p or ())
         case Where():
             return _origin(program, here.inputs[2])
         case _:

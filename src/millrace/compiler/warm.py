@@ -12,6 +12,7 @@ from millrace.ir.ops import Forest
 
 def warm() -> int:
     """Compile all kernels for all dtypes into Numba's cache; returns how many combinations ran."""
+    from millrace.backends.numba.kernels.row import row_sums
     from millrace.backends.numba.trees import TreeEngine
 
     runs = 0
@@ -23,7 +24,9 @@ def warm() -> int:
                 columns = [np.zeros(n_rows, dtype), np.zeros(n_rows, dtype)]
                 engine.sums(columns)
             engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)])
-            engine.row_sums(np.zeros(2, dtype))
+            zero = forest.value.dtype.type(0)
+            model, _alive = engine.row_model(None)
+            row_sums(model, np.zeros(2, dtype), zero, np.zeros(1, value))
             runs += 1
     return runs
 

@@ -107,12 +107,16 @@ class CsvReader:
     def _unreadable(self, error: pa.ArrowInvalid, n_read: int) -> FileInputError:
         """Name the column that Arrow numbers, and the type that the first block gave it."""
         message = " ".join(str(error).split())
-        found = re.match(r"In CSV column #(\d+): CSV conversion error to \w+: (.*)", message)
+        found = re.match(
+            r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+: (.*)", message
+        )
+        where = f"after row {n_read}"
         if found is None:
-            return FileInputError.unreadable(self._path, f"{message} (after row {n_read})")
+            return FileInputError.unreadable(self._path, f"{message} ({where})")
         column = self.schema.field(int(found[1]))
         return FileInputError.unreadable(
             self._path,
-            f"column {column.name!r} is {column.type} by the first rows, but after row {n_read} "
-            f"it holds an {found[2]}; clean the cell or give the column another type",
+            f"column {column.name!r} is {column.type} by the first rows, but "
+            f"{f'in line {found[2]}' if found[2] else where} it holds an {found[3]}; "
+            f"clean the cell or give the column another type",
         )

@@ -215,7 +215,7 @@ class Forest:
     leaf : Array int32 (n_nodes,)
         Row of `value` at a leaf, -1 at a split.
     missing : Array uint8 (n_nodes,)
-        0: nothing is missing. 1: NaN is missing. 2: NaN and ``abs(x) <= 1e-35`` are missing
+        0: nothing is missing. 1: NaN is missing. 2: NaN and ``abs(x) <= float32(1e-35)`` are missing
         (LightGBM's zero_as_missing). 3: NaN is read as 0.0.
     default_left : Array bool (n_nodes,)
         Where a missing value goes.

@@ -87,11 +87,14 @@ class Program:
 
     @cached_property
     def used_columns(self) -> tuple[int, ...]:
-        """Positions of the columns that some step reads, ascending."""
+        """Positions of the columns that an output depends on, ascending; the others are not read."""
+        from millrace.ir.liveness import needed_columns
+        from millrace.ir.types import widths
+
         used: set[int] = set()
-        for step in self.steps:
+        for step, wanted in zip(self.steps, needed_columns(self, widths(self)), strict=True):
             if isinstance(step.op, Select):
-                used.update(step.op.columns)
+                used.update(step.op.columns[c] for c in wanted)
         return tuple(sorted(used))
 
     @property

@@ -41,7 +41,10 @@ from millrace.ir.ops import (
 from millrace.ir.program import Program
 
 Binding = tuple[str, ...]
-"""One dtype name per input column, ``object`` for text."""
+"""One dtype name per input column, ``object`` for text, `ABSENT` for a column that is not there."""
+
+ABSENT = "absent"
+"""A column that the input lacks because nothing reads it: it takes no part in type promotion."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def promote(dtypes: Sequence[str]) -> str:
     """NumPy's common type; ``object`` as soon as one is ``object``."""
     if "object" in dtypes:
         return "object"
-    return str(np.result_type(*dtypes)) if dtypes else "float64"
+    present = [d for d in dtypes if d != ABSENT]
+    return str(np.result_type(*present)) if present else "float64"
 
 
 def cast_dtype(source: str, target: str) -> str:

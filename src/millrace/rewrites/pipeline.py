@@ -9,16 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from millrace.ir.program import Program
+from millrace.rewrites.absorb import absorb
+from millrace.rewrites.column_kinds import column_kinds
+from millrace.rewrites.encode_columns import encode_columns
+from millrace.rewrites.fold_constants import fold_constants
+from millrace.rewrites.narrow import narrow
 from millrace.rewrites.prune import prune
 
 Rewrite = Callable[[Program], Program]
 
 SIMPLIFY: tuple[Rewrite, ...] = (
     prune,
+    fold_constants,
+    column_kinds,
 )
 
 REWRITES: tuple[Rewrite, ...] = (
     prune,
+    fold_constants,
+    narrow,
+    encode_columns,
+    absorb,
+    narrow,
 )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError, ExtraColumnsError, MissingColumnsError, ShapeError
 from millrace.ir.program import Column, Program
+from millrace.ir.types import ABSENT
 
 ColumnData = Any
 """A one-dimensional NumPy array (numbers, or objects), or a pyarrow array of text."""
@@ -26,8 +27,7 @@ class Batch:
         One per program column; None where the program does not read it.
     n_rows : int
     binding : tuple of str
-        The dtype of each column, ``object`` for text and mixed values; what is not read counts as
-        float64.
+        The dtype of each column, ``object`` for text and mixed values, `ABSENT` for what is not there.
     """
 
     columns: list[ColumnData | None]
@@ -64,14 +64,27 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
         for position in used:
             source = names[position] if names is not None else position
             columns[position] = _column(get(source), program.columns[position])
-    binding = tuple(_dtype(c) for c in columns)
+    binding = tuple(
+        _unread_dtype(rows, names, i, program) if c is None else _dtype(c) for i, c in enumerate(columns)
+    )
     return Batch(columns, n_rows, binding)
 
 
-def _dtype(column: ColumnData | None) -> str:
-    if column is None:
-        return "float64"
+def _dtype(column: ColumnData) -> str:
     return str(column.dtype) if isinstance(column, np.ndarray) else "object"
+
+
+def _unread_dtype(rows: Any, names: Sequence[str] | None, position: int, program: Program) -> str:
+    """The dtype of a column that is not read but takes part in the source's type promotion."""
+    if isinstance(rows, np.ndarray):
+        return str(rows.dtype)
+    name = program.columns[position].name if program.named else (names or ())[position : position + 1]
+    dtypes = getattr(rows, "dtypes", None)
+    if program.named and hasattr(rows, "iloc") and name in rows.columns:
+        dtype = dtypes[name]  # pyright: ignore[reportOptionalSubscript]
+        if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+            return str(dtype)
+    return ABSENT
 
 
 def _check_names(names: Sequence[str], program: Program, ignore_extra: bool) -> None:

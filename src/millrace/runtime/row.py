@@ -22,6 +22,7 @@ class RowFunction:
         self._names = [c.name for c in model.program.columns]
         self._width = len(self._names)
         self._by_dtype: dict[Any, Any] = {}
+        self._prepared: tuple[Any, list[tuple[int, str]], list[Any]] | None = None
 
     def __call__(self, row: Any) -> Any:
         if type(row) is np.ndarray and row.ndim == 1:
@@ -48,19 +49,28 @@ class RowFunction:
         return self._batch(row[None, :])
 
     def _mapping(self, row: Mapping[str, Any]) -> Any:
-        binding = ("float64",) * self._width
+        prepared = self._prepared
+        if prepared is None:
+            prepared = self._prepare_mapping()
+        run, used, blank = prepared
+        cells = blank.copy()
+        for c, name in used:
+            try:
+                cells[c] = row[name]
+            except KeyError:
+                missing = [n for _, n in used if n not in row]
+                raise MissingColumnsError.of(missing, list(row)) from None
+        answer = run(cells)
+        return self._batch([dict(row)]) if answer is None else self._first(answer)
+
+    def _prepare_mapping(self) -> tuple[Any, list[tuple[int, str]], list[Any]]:
+        """The executable for text columns of words and others of numbers, and the cells it reads."""
+        program = self.model.program.only(*self.model._names[self.method])
+        binding = tuple("object" if c.kind == "text" else "float64" for c in program.columns)
         runnable = self.model.runnable(self.method, binding)
-        try:
-            cells = [row.get(n) for n in self._names]
-        except AttributeError:
-            return self._batch([row])
-        missing = [self._names[c] for c in runnable.program.used_columns if self._names[c] not in row]
-        if missing:
-            raise MissingColumnsError.of(missing, list(row))
-        answer = None
-        if not any(isinstance(cells[c], str) for c in runnable.program.used_columns):
-            answer = runnable.row(cells)
-        return self._batch([row]) if answer is None else self._first(answer)
+        used = [(c, self._names[c]) for c in program.used_columns]
+        self._prepared = (runnable.row, used, [None] * self._width)
+        return self._prepared
 
     def _batch(self, rows: Any) -> Any:
         answer = self.model.call(self.method, rows)

@@ -14,7 +14,7 @@ import numpy as np
 from millrace.backends.numba.compute import compute
 from millrace.backends.numba.encode import Encoder
 from millrace.backends.numba.kernels import row as kernel
-from millrace.backends.numba.trees import TreeEngine
+from millrace.backends.numba.trees import Limits, TreeEngine
 from millrace.ir.ops import Call, Concat, Constant, Encode, Guard, Leaves, Select, Trees
 from millrace.ir.program import Program
 
@@ -124,19 +124,17 @@ class _OneRow:
         if prepared is None:
             if self.engine.quantized.by_value:
                 return None
-            self.prepared = prepared = (self.engine.row_model[0], self.engine.forest.value.dtype.type(0),
-                                        self.engine.forest.n_outputs, self.engine.forest.value.dtype)
-        model, zero, n_outputs, dtype = prepared
+            self.prepared = prepared = self._prepare()
+        model, zero, n_outputs, dtype, _ = prepared
         if self.direct and type(cells) is np.ndarray:
             row = cells if cells.dtype == self.dtype else cells.astype(self.dtype)
         else:
             row = self._gather(cells)
             if row is None:
                 return None
-        if self.limits is not None and not self._passes(row):
-            return None
         sums = np.empty((1, n_outputs), dtype)
-        kernel.row_sums(model, row, zero, sums[0])
+        if not kernel.row_sums(model, row, zero, sums[0]):
+            return None
         if not self.steps:
             return {name: sums[:, 0] if shape == "vector" else sums for name, _, shape in self.outputs}
         values = dict(self.fixed)
@@ -164,22 +162,24 @@ class _OneRow:
             return None
         return row
 
-    def _passes(self, row: Any) -> bool:
-        low, high, strict = self.limits
-        return bool(((row >= low) & (row <= high) | ~strict & (row != row)).all())  # noqa: PLR0124
+    def _prepare(self) -> tuple[Any, ...]:
+        forest = self.engine.forest
+        model, alive = self.engine.row_model(self.limits)
+        dtype = forest.value.dtype
+        return model, dtype.type(0), forest.n_outputs, dtype, alive
 
 
 def _concat(values: Mapping[int, Any], inputs: Sequence[int]) -> Any:
     return np.concatenate([values[k] for k in inputs], axis=1)
 
 
-def _limits(guards: list[Span], width: int, dtype: Any) -> Any:
+def _limits(guards: list[Span], width: int, dtype: Any) -> Limits | None:
     """Lowest, highest and whether NaN is refused, for each column of the forest's input."""
     if not guards:
         return None
     most = np.finfo(dtype).max
     low, high = np.full(width, -np.inf), np.full(width, np.inf)
-    strict = np.zeros(width, bool)
+    strict = np.zeros(width, np.uint8)
     for at, n, guard in guards:
         span = slice(at, at + n)
         low[span] = -most if guard.low is None else guard.low.values

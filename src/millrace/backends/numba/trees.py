@@ -31,6 +31,10 @@ WALK_ROWS = 24
 _PAD = 256
 
 
+Limits = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
+"""Lowest, highest and whether NaN is refused, for each column of a forest's input."""
+
+
 @dataclass
 class TreeEngine:
     """A forest for columns of one dtype.
@@ -130,7 +134,7 @@ class TreeEngine:
             out = planes[plane * stride : plane * stride + n_rows]
             out[:] = columns[column]
             if rule in (ZERO_LEFT, ZERO_RIGHT):
-                out[np.abs(out) <= 1e-35] = np.nan
+                out[np.abs(out) <= float(np.float32(1e-35))] = np.nan
             if rule in (NAN_LEFT, ZERO_LEFT):
                 out[np.isnan(out)] = -np.inf
             elif rule == NAN_IS_ZERO:
@@ -151,8 +155,7 @@ class TreeEngine:
         ranks.member_planes(codes, p.lut, p.lut_source, which, n_rows, planes, stride)
 
     # -- one row ---------------------------------------------------------------------------
-    @cached_property
-    def row_model(self) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
+    def row_model(self, limits: Limits | None) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
         """The addresses that `kernels.row` reads, and the arrays that must stay alive for them."""
         q, forest, p = self.quantized, self.forest, self.quantized.planes
         sizes = [len(m) for m in p.members]
@@ -176,7 +179,10 @@ class TreeEngine:
             row.TARGET: forest.target.values,
             row.BASE: forest.base.values,
         }
+        if limits is not None:
+            arrays[row.LOW], arrays[row.HIGH], arrays[row.REFUSES_NAN] = limits
         model = np.zeros(row.FIELDS, np.int64)
+        model[row.N_WATCHED] = 0 if limits is None else len(limits[0])
         model[row.N_NUMERIC], model[row.N_PLANES] = p.n_numeric, p.n_planes
         model[row.N_CODED], model[row.N_SETS] = len(p.members), len(p.lut)
         model[row.LUT_WIDTH], model[row.N_TREES] = p.lut.shape[1], forest.n_trees
@@ -184,9 +190,3 @@ class TreeEngine:
         for field, array in arrays.items():
             model[field] = array.__array_interface__["data"][0]
         return model, list(arrays.values())
-
-    def row_sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The sums of one row (n_columns,) of `dtype`; ranks only, see `QuantizedForest.by_value`."""
-        sums = np.empty(self.forest.n_outputs, self.forest.value.dtype)
-        row.row_sums(self.row_model[0], values, self.forest.value.dtype.type(0), sums)
-        return sums

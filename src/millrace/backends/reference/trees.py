@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from millrace.ir.ops import Forest
 
+ZERO = float(np.float32(1e-35))
+"""LightGBM's kZeroThreshold: 1e-35 as a float32."""
+
 Block = npt.NDArray[Any]
 
 
@@ -32,7 +35,7 @@ def leaf_rows(forest: Forest, block: Block) -> npt.NDArray[np.int64]:
 def _goes_left(forest: Forest, node: Block, value: Block) -> npt.NDArray[np.bool_]:
     rule = forest.missing.values[node]
     nan = np.isnan(value)
-    missing = (nan & ((rule == 1) | (rule == 2))) | ((rule == 2) & (np.abs(value) <= 1e-35))
+    missing = (nan & ((rule == 1) | (rule == 2))) | ((rule == 2) & (np.abs(value) <= ZERO))
     value = np.where(nan & (rule == 3), 0.0, value)
     threshold = forest.threshold.values[node]
     left = value <= threshold if forest.operator == "<=" else value < threshold

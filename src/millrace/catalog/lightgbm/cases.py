@@ -27,7 +27,7 @@ _CATEGORICAL = 3
 
 
 def _rows(*, nan: float = 0.0, zeros: float = 0.0, n: int = 200) -> tuple[Floats, Floats]:
-    """Three numeric columns and one of 40 categories, with a share of NaN and of zeros; a target."""
+    """Three numeric columns and one of 40 categories with some NaN and zeros, and a target."""
     rng = np.random.default_rng(7)
     x = np.round(rng.normal(size=(n, 4)), 2)
     x[:, _CATEGORICAL] = rng.integers(0, 40, n)
@@ -94,8 +94,9 @@ def _early_stopping(model: str) -> Made:
         valid = lgb.Dataset(x, y + 3 * noise, reference=train)
         return lgb.train(_SMALL | {"objective": "regression", "learning_rate": 0.5}, train, 40,
                          valid_sets=[valid], callbacks=stop), x
-    fitted = lgb.LGBMRegressor(**_CLASS_PARAMETERS | {"n_estimators": 40, "learning_rate": 0.5})
-    fitted.fit(x, y, eval_set=[(x, y + 3 * noise)], callbacks=stop)
+    settings: dict[str, Any] = _CLASS_PARAMETERS | {"n_estimators": 40, "learning_rate": 0.5}
+    fitted = lgb.LGBMRegressor(**settings)
+    fitted.fit(x, y, eval_X=x, eval_y=y + 3 * noise, callbacks=stop)
     return fitted, x
 
 
@@ -166,13 +167,25 @@ def _model(name: str, *, nan: float = 0.1, **parameters: Any) -> Made:
     return getattr(lgb, name)(**_CLASS_PARAMETERS | parameters).fit(x, y), x
 
 
-def _classifier(labels: npt.ArrayLike, dtype: npt.DTypeLike = None, **parameters: Any) -> Made:
+def _classifier(labels: npt.ArrayLike, dtype: Any = None, **parameters: Any) -> Made:
     import lightgbm as lgb
 
     x, y = _rows(nan=0.1)
     names = np.asarray(labels, dtype=dtype)
     fitted = lgb.LGBMClassifier(**_CLASS_PARAMETERS | parameters)
     return fitted.fit(x, names[_classes(y, len(names))]), x
+
+
+def _pipeline(*, sparse_output: bool) -> Made:
+    import lightgbm as lgb
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    x, y = _rows()
+    x = np.column_stack([x[:, _CATEGORICAL] % 9, np.rint(x[:, 0])])
+    encoder = OneHotEncoder(sparse_output=sparse_output, handle_unknown="ignore")
+    fitted = make_pipeline(encoder, lgb.LGBMClassifier(**_CLASS_PARAMETERS))
+    return fitted.fit(x, _classes(y, 2)), x
 
 
 def _log_loss(y_true: Floats, score: Floats) -> tuple[Floats, Floats]:
@@ -239,6 +252,8 @@ def _models() -> dict[str, Callable[[], Made]]:
         "LGBMClassifier cross_entropy": partial(_classifier, [0, 1], objective="cross_entropy"),
         "LGBMClassifier multiclassova": partial(_classifier, [0, 1, 2], objective="multiclassova"),
         "LGBMClassifier frame": _frame_classifier,
+        "LGBMClassifier after one-hot": partial(_pipeline, sparse_output=False),
+        "LGBMClassifier after sparse one-hot": partial(_pipeline, sparse_output=True),
     }
 
 

@@ -1,9 +1,9 @@
 """The converters of LightGBM's booster and its scikit-learn classes.
 
-Semantics matched: ``GBDT::Predict`` and ``GBDT::PredictRaw`` of ``src/boosting/gbdt_prediction.cpp``,
-``lightgbm/basic.py`` and ``lightgbm/sklearn.py`` of LightGBM 4.7. The scores start at 0.0 and the trees
-are added one by one in float64; a random forest divides the sum by the number of iterations. The
-iterations up to ``best_iteration`` are used where early stopping has set it.
+Semantics matched: ``src/boosting/gbdt_prediction.cpp`` (``GBDT::Predict``, ``GBDT::PredictRaw``),
+``lightgbm/basic.py`` and ``lightgbm/sklearn.py`` of LightGBM 4.7. The scores start at 0.0 and the
+trees are added one by one in float64; a random forest divides the sum by the number of iterations.
+The iterations up to ``best_iteration`` are used where early stopping has set it.
 
 Exactness: scores and leaves have the source's bits, predictions those that `objectives` states.
 
@@ -40,7 +40,7 @@ Category = str | int | float | bool
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a booster can be asked for: float64 (n_samples, n_outputs), leaves int32 (n, n_trees)."""
+    """What a booster can be asked for: float64 (n_samples, n_outputs), int32 (n, n_trees)."""
 
     prediction: Value
     score: Value
@@ -167,4 +167,4 @@ def _labels(classes: npt.NDArray[Any]) -> Array | Text:
         return Array(classes)
     if all(isinstance(c, str) for c in classes):
         return Text(tuple(str(c) for c in classes), str(classes.dtype))
-    raise Decline(f"its class labels (dtype {classes.dtype}) are neither all numbers nor all strings")
+    raise Decline(f"its class labels ({classes.dtype}) are neither all numbers nor all strings")

@@ -116,6 +116,16 @@ def _category_sets(trees: Trees) -> tuple[Ints, Ints, Ints]:
     return _offsets(n_sets), _offsets(n_members), member
 
 
+def _children(trees: Trees, layout: _Layout) -> tuple[Ints, Ints]:
+    """Left and right child of each split; the source gives leaf number i as ~i."""
+    n_splits = layout.n_leaves[layout.split_tree] - 1
+    left, right = (
+        np.where(child >= 0, child, n_splits + ~child)
+        for child in (trees.ints("left_child"), trees.ints("right_child"))
+    )
+    return left, right
+
+
 def _linear_leaves(trees: Trees, layout: _Layout, value: Floats) -> LinearLeaves | None:
     """The models of linear trees; a leaf of any other tree is its value without terms."""
     is_linear = trees.ints("is_linear").astype(bool)
@@ -152,23 +162,19 @@ def forest(model: ModelText, *, tiny_is_zero: bool = True) -> Forest:
     compared = _thresholds(threshold) if tiny_is_zero else threshold
     first_set, set_start, set_member = _category_sets(trees)
     chosen = np.where(is_categorical, threshold, 0).astype(np.int64) + first_set[layout.split_tree]
-    n_splits = layout.n_leaves[layout.split_tree] - 1
-    left, right = (
-        np.where(child >= 0, child, n_splits + ~child)
-        for child in (trees.ints("left_child"), trees.ints("right_child"))
-    )
+    left, right = _children(trees, layout)
     value = trees.floats("leaf_value")
-    n_leaves = len(value)
+    number = np.arange(len(value))
     return Forest(
         start=Array(layout.start),
         feature=layout.nodes(-1, "int32", splits=trees.ints("split_feature")),
         threshold=layout.nodes(0.0, "float64", splits=np.where(is_categorical, 0.0, compared)),
         left=layout.nodes(-1, "int32", splits=left),
         right=layout.nodes(-1, "int32", splits=right),
-        leaf=layout.nodes(-1, "int32", leaves=np.arange(n_leaves)),
-        value=Array(value.reshape(n_leaves, 1)),
+        leaf=layout.nodes(-1, "int32", leaves=number),
+        value=Array(value[:, None]),
         target=Array(np.arange(len(trees)) % model.n_outputs, "int32"),
-        leaf_id=Array(np.arange(n_leaves) - _offsets(layout.n_leaves)[layout.leaf_tree]),
+        leaf_id=Array(number - _offsets(layout.n_leaves)[layout.leaf_tree]),
         n_outputs=model.n_outputs,
         base=Array(np.zeros(model.n_outputs)),
         missing=layout.nodes(0, "uint8", splits=missing),

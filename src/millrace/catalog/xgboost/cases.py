@@ -16,9 +16,11 @@ from millrace.catalog.xgboost.objectives import WHY, ulp
 Floats = npt.NDArray[np.float64]
 Made = tuple[Any, Any]
 
-_SMALL: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 0, "eta": 0.5}
+_SMALL: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 0, "eta": 0.5,
+                          "verbosity": 0}
 _CLASS_PARAMETERS: dict[str, Any] = {
     "n_estimators": 6, "max_depth": 3, "n_jobs": 1, "random_state": 0, "learning_rate": 0.5,
+    "verbosity": 0,
 }
 
 
@@ -137,6 +139,14 @@ def _frame_model(name: str, k: int = 0, **parameters: Any) -> Made:
     return fitted.fit(frame, _classes(y, k) if k else y), frame
 
 
+def _frame_booster() -> Made:
+    import xgboost as xgb
+
+    frame, y = _frame()
+    data = xgb.DMatrix(frame, y, enable_categorical=True)
+    return xgb.train(_SMALL | {"max_cat_to_onehot": 1}, data, 6), frame
+
+
 def _named_numbers() -> Made:
     import pandas as pd
     import xgboost as xgb
@@ -170,6 +180,19 @@ def _classifier(k: int, name: str = "XGBClassifier", **parameters: Any) -> Made:
 
     x, y = _rows(nan=0.1)
     return getattr(xgb, name)(**_CLASS_PARAMETERS | parameters).fit(x, _classes(y, k)), x
+
+
+def _pipeline(*, sparse_output: bool, **parameters: Any) -> Made:
+    """XGBoost reads the absent cells of sparse rows as missing, the zeros of dense ones not."""
+    import xgboost as xgb
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    x, y = _rows()
+    x = np.rint(x[:, :2])
+    encoder = OneHotEncoder(sparse_output=sparse_output, handle_unknown="ignore")
+    fitted = make_pipeline(encoder, xgb.XGBClassifier(**_CLASS_PARAMETERS | parameters))
+    return fitted.fit(x, _classes(y, 2)), x
 
 
 def _multi_label(**parameters: Any) -> Made:
@@ -220,7 +243,8 @@ def _boosters() -> dict[str, Callable[[], Made]]:
         "from file": _from_file,
         "categories": partial(_numeric_categories, max_cat_to_onehot=1),
         "categories one-hot": partial(_numeric_categories, max_cat_to_onehot=100),
-        "categories exact": partial(_numeric_categories, tree_method="approx"),
+        "categories approx": partial(_numeric_categories, tree_method="approx"),
+        "frame": _frame_booster,
     }
 
 
@@ -248,6 +272,10 @@ def _models() -> dict[str, Callable[[], Made]]:
         "XGBClassifier multi-label": _multi_label,
         "XGBClassifier early stopping": partial(_stopped_model, "XGBClassifier", k=2),
         "XGBClassifier categories": partial(_frame_model, "XGBClassifier", 2, max_cat_to_onehot=1),
+        "XGBClassifier after one-hot": partial(_pipeline, sparse_output=False),
+        "XGBClassifier after sparse one-hot": partial(_pipeline, sparse_output=True),
+        "XGBClassifier dart after sparse one-hot": partial(
+            _pipeline, sparse_output=True, booster="dart", rate_drop=0.5),
         "XGBRFClassifier": partial(_classifier, 2, "XGBRFClassifier"),
     }
 

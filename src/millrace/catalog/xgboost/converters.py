@@ -1,20 +1,21 @@
 """The converters of XGBoost's booster and its scikit-learn classes.
 
-Semantics matched: ``src/predictor/cpu_predictor.cc``, ``src/gbm/gbtree.cc``, ``src/gbm/gblinear.cc``,
-``xgboost/core.py`` and ``xgboost/sklearn.py`` of XGBoost 3.2. Rows are read as float32. The scikit-learn
-classes use the rounds up to ``best_iteration`` where early stopping has set it, `Booster.predict`
-uses all.
+Semantics matched: ``src/predictor/cpu_predictor.cc``, ``src/gbm/gbtree.cc``,
+``src/gbm/gblinear.cc``, ``xgboost/core.py`` and ``xgboost/sklearn.py`` of XGBoost 3.2. Rows are
+read as float32. The scikit-learn classes use the rounds up to ``best_iteration`` where early
+stopping has set it, `Booster.predict` uses all.
 
 `Booster.predict` and ``apply`` go through a ``DMatrix``, the scikit-learn ``predict`` through
-``inplace_predict``. They differ in two ways, which are kept: the ``DMatrix`` refuses infinities, and dart
-multiplies a leaf by its tree's weight before or after adding the base margin to it.
+``inplace_predict``. They differ in two ways, which are kept: the ``DMatrix`` refuses infinities,
+and in dart ``inplace_predict`` adds a leaf's value to the base margin and subtracts that again.
 
 Exactness: margins and leaves have the source's bits, predictions those that `objectives` states.
-``predict_proba`` of the objective ``multi:softmax`` is SciPy's softmax, in NumPy's float32 exponential:
-within `SCIPY_SOFTMAX_ULP`.
+``predict_proba`` of the objective ``multi:softmax`` is SciPy's softmax, in NumPy's float32
+exponential: within `SCIPY_SOFTMAX_ULP`.
 
-Missing values: NaN, the value of the parameter ``missing`` and, where an earlier step makes the rows
-sparse, the absent cells (zeros) follow the default directions; gblinear leaves such terms out.
+Missing values: NaN, the value of the parameter ``missing`` and, where an earlier step makes the
+rows sparse, the absent cells (zeros) follow the default directions; gblinear leaves such terms
+out.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ SCIPY_SOFTMAX_WHY = "NumPy's float32 exp depends on the machine's vector instruc
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a booster can be asked for: float32 (n_samples, n_groups), leaves float32 (n, n_trees)."""
+    """What a booster can be asked for, all float32: (n_samples, n_groups), leaves (n, n_trees)."""
 
     prediction: Value
     margin: Value
@@ -150,7 +151,7 @@ def _linear(model: Model, x: Value) -> Value:
 
 
 def _number_categories(model: Model, x: Value) -> None:
-    """Say which columns were categorical in the fitted data frame, and what their codes stand for."""
+    """Say which columns of the fitted data frame were categorical, and what their codes mean."""
     known = {i: values for i, values in enumerate(model.categories) if values}
     if known and x.step >= 0:
         raise Decline("the categories that it numbers are made by an earlier step")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def _categories(entry: dict[str, Any]) -> tuple[Category, ...]:
         return tuple(np.asarray(entry["values"]).tolist())
     text = np.asarray(entry["values"], np.int8).tobytes()
     ends: Sequence[int] = np.asarray(entry["offsets"], np.int64).tolist()
-    return tuple(text[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True))
+    return tuple(text[a:b].decode() for a, b in pairwise(ends))
 
 
 def read(booster: Any) -> Model:

@@ -3,9 +3,9 @@
 Semantics matched: ``src/objective/*.cu`` and ``src/common/math.h`` of XGBoost 3.2, all in float32.
 
 Exactness: identity, logistic and hinge outputs have the source's bits (``expit`` calls the same
-``expf`` of the C library). Where the source calls ``expf`` alone, its result is taken from the float64
-exponential, which is the correctly rounded one; ``expf`` misses that rarely, by one place. `ulp` says
-how far the predictions may be then.
+``expf`` of the C library). Where the source calls ``expf`` alone, its result is taken from the
+float64 exponential, which is the correctly rounded one; ``expf`` misses that rarely, by one place.
+`ulp` says how far the predictions may be then.
 """
 
 from __future__ import annotations

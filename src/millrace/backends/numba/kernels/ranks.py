@@ -14,7 +14,7 @@ import numpy as np
 
 from millrace.backends.numba.kernels.vectors import SEARCH_LANES, count_below, load_at
 
-_TINY = 1e-35
+_TINY = float(np.float32(1e-35))
 
 
 @numba.njit(nogil=True, cache=True)

@@ -21,9 +21,9 @@ from millrace.backends.numba.kernels.vectors import load_at
 # Positions in the array of addresses and sizes.
 (N_NUMERIC, N_PLANES, COLUMN, RULE, TABLE, TABLE_AT, HALF, NAN_RANK, N_CODED, CODED_COLUMN, CODED_RULE,
  MEMBERS, MEMBERS_AT, N_SETS, LUT, LUT_WIDTH, LUT_SOURCE, N_TREES, NODES, ROOT, LEAF, VALUE,
- N_VALUES, TARGET, N_OUTPUTS, BASE, FIELDS) = range(27)
+ N_VALUES, TARGET, N_OUTPUTS, BASE, N_WATCHED, LOW, HIGH, REFUSES_NAN, FIELDS) = range(31)
 
-_TINY = 1e-35
+_TINY = float(np.float32(1e-35))
 _WALKS = 8
 _LOW, _S16, _S32 = np.uint64(0xFFFF), np.uint64(16), np.uint64(32)
 
@@ -96,6 +96,23 @@ def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]  # noqa: ANN0
         ranks[model[N_NUMERIC] + k] = lut[k * width + codes[source[k]]]
 
 
+@numba.njit(nogil=True, cache=True)
+def _passes(model, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Whether the row meets the guards on the forest's input."""
+    n = model[N_WATCHED]
+    low = numba.carray(_pointer(model[LOW]), n, np.float64)
+    high = numba.carray(_pointer(model[HIGH]), n, np.float64)
+    refuses_nan = numba.carray(_pointer(model[REFUSES_NAN]), n, np.uint8)
+    for k in range(n):
+        value = np.float64(row[k])
+        if np.isnan(value):
+            if refuses_nan[k]:
+                return False
+        elif not low[k] <= value <= high[k]:
+            return False
+    return True
+
+
 @numba.njit(nogil=True, cache=True, inline="always")
 def _visit(node, ranks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return (node >> _S32) + np.uint64(np.uint64(ranks[node & _LOW]) > ((node >> _S16) & _LOW))
@@ -122,7 +139,7 @@ def _walk(nodes, root, tree, ranks, at):  # type: ignore[no-untyped-def]  # noqa
 
 @numba.njit(nogil=True, cache=True)
 def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The sums of one row.
+    """The sums of one row; False, with nothing done, where a guard refuses it.
 
     Parameters
     ----------
@@ -133,6 +150,8 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]  # noqa: A
         Any number of the dtype of the leaf values.
     sums : (n_outputs,), dtype of the leaf values
     """
+    if model[N_WATCHED] and not _passes(model, row):
+        return False
     ranks = np.empty(model[N_PLANES] + 1, np.uint16)
     ranks[0] = 0
     _fill_planes(model, row, ranks)
@@ -152,4 +171,4 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]  # noqa: A
             where = model[VALUE] + np.int64(leaf[at[i]]) * n_values * size
             for k in range(n_values):
                 sums[target[tree + i] + k] += load_at(where + k * size, zero)
-
+    return True

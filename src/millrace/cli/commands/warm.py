@@ -1,0 +1,20 @@
+"""``millrace warm``: compile all kernels ahead, for images and CI."""
+
+from __future__ import annotations
+
+import time
+
+from millrace.cli import options
+from millrace.cli.show import Show
+
+
+def command(quiet: options.Quiet = False, json: options.Json = False) -> None:
+    """Compile every kernel into the cache, so that no first prediction has to."""
+    import millrace as mr
+
+    show = Show(quiet, json)
+    started = time.perf_counter()
+    runs = mr.warm()
+    seconds = time.perf_counter() - started
+    show.note(f"kernels are compiled ({runs} combinations, {seconds:.1f} s)")
+    show.data({"combinations": runs, "seconds": seconds})

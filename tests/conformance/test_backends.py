@@ -1,0 +1,93 @@
+"""Every example on every backend and dtype answers awkward rows as its source object does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from millrace.errors import MillraceError
+from tests.conformance import rows as make
+from tests.conformance.cases import EXAMPLES, Case, case, outcome
+from tests.conformance.compare import difference
+
+Answer = tuple[str, Any, str, Any, Exception | None]
+"""Kind of rows, rows, method, and the source's answer or error."""
+
+
+@lru_cache(maxsize=1)
+def source_answers(name: str, dtype: str) -> list[Answer]:
+    """The source's answers for all batches; the backends are tried one after another on them."""
+    found = case(name)
+    rows = make.as_dtype(found.rows, dtype) if dtype != "own" else found.rows
+    answers: list[Answer] = []
+    for kind, batch, by_column in make.batches(found, rows):
+        answers += _ask(found, kind, batch)
+        if by_column and any(error for *_, error in answers[-len(found.methods) :]):
+            answers += [a for part in _single_columns(found, kind, rows) for a in _ask(found, *part)]
+    return answers
+
+
+def _ask(found: Case, kind: str, rows: Any) -> list[Answer]:
+    return [(kind, rows, method, *outcome(lambda m=method: found.by_source(m, rows)))
+            for method in found.methods]
+
+
+def _single_columns(found: Case, kind: str, rows: Any) -> Iterator[tuple[str, Any]]:
+    """The same value in one column only: another column may be what refuses it.
+
+    A column that nothing reads is left out: the source validates it all the same, a program never
+    looks at it.
+    """
+    in_text = kind.endswith(" in text")
+    positions = make.textual(rows) if in_text else make.numeric(rows)
+    value = make.WORDS[kind.removesuffix(" in text")] if in_text else make.NUMBERS[kind]
+    for position in [p for p in positions if p in found.read][:6]:
+        yield f"{kind}, column {position}", make.with_value(make.first(rows, 4), [position], value)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize("dtype", ["own", "float64", "float32"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_answers_as_the_source(name: str, dtype: str, backend: str) -> None:
+    found = case(name)
+    if dtype != "own" and (not make.numeric(found.rows) or _is(found.rows, dtype)):
+        pytest.skip("the example has no numbers to convert")
+    run = getattr(found, f"by_{backend}")
+    problems = []
+    for kind, rows, method, expected, refused in source_answers(name, dtype):
+        got, error = outcome(lambda m=method, r=rows: run(m, r))
+        if refused is not None:
+            problem = _not_refused(found, kind, got, error, refused)
+        elif error is not None:
+            problem = f"raised {type(error).__name__}: {str(error)[:300]}"
+        else:
+            problem = difference(expected, got, found.example.ulp, found.example.absolute)
+        if problem:
+            problems.append(f"{method} on {kind}: {problem}")
+    assert not problems, "\n".join(problems)
+
+
+def _is(rows: Any, dtype: str) -> bool:
+    return all(make.column(rows, c).dtype == dtype for c in make.numeric(rows))
+
+
+def _not_refused(
+    found: Case, kind: str, got: Any, error: Exception | None, refused: Exception
+) -> str | None:
+    if kind == "no rows":  # most sources refuse a batch without rows; ours may answer it
+        return None
+    if error is None:
+        return f"the source raises {type(refused).__name__} ({str(refused)[:120]}), answered {got!s:.60}"
+    if isinstance(error, MillraceError) or found.program.foreign:
+        return None
+    return f"raised {type(error).__name__} ({str(error)[:120]}), which is no MillraceError"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_is_native_as_declared(name: str) -> None:
+    found = case(name)
+    calls = {call.path: call.reason for call in found.program.foreign}
+    assert bool(calls) != found.example.native, calls
