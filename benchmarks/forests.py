@@ -81,15 +81,20 @@ def kept(tree: str) -> Iterator[str]:
 
 
 def write(trained: tuple[str, list[str]], n_trees: int, path: Path) -> None:
-    """The model text of the forest."""
+    """The model text of the forest. The header says how many bytes each tree takes."""
     header, trees = trained
-    rng = np.random.default_rng(n_trees)
+    sizes = " ".join(str(len(block)) for block in blocks(trees, n_trees))
     with path.open("w") as out:
-        out.write(header.rstrip("\n") + "\n\n")
-        for t in range(n_trees):
-            names = rng.permutation(N_FEATURES)
-            out.write(f"Tree={t}\n{renamed(trees[t % len(trees)], names)}\n\n")
+        out.write(f"{header.rstrip()}\ntree_sizes={sizes}\n\n")
+        out.writelines(blocks(trees, n_trees))
         out.write("end of trees\n\npandas_categorical:null\n")
+
+
+def blocks(trees: list[str], n_trees: int) -> Iterator[str]:
+    """The trees of the forest, each with features of its own."""
+    rng = np.random.default_rng(n_trees)
+    for t in range(n_trees):
+        yield f"Tree={t}\n{renamed(trees[t % len(trees)], rng.permutation(N_FEATURES))}\n\n"
 
 
 def renamed(tree: str, names: np.ndarray) -> str:

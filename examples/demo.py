@@ -100,6 +100,7 @@ def millrace(*arguments: object) -> None:
 
 
 def _short(argument: object) -> str:
+    """Paths below the current folder, as one would type them."""
     inside = isinstance(argument, Path) and argument.is_relative_to(Path.cwd())
     return str(argument.relative_to(Path.cwd())) if inside else str(argument)
 
@@ -203,6 +204,9 @@ def main() -> None:
     console.rule("Files")
     for path in sorted(out.iterdir()):
         console.print(f"  {_short(path):<40} {path.stat().st_size:>12,} bytes")
+    console.print(
+        f"  look inside: {_short(Path(sys.executable).parent)}/millrace describe {_short(file)}"
+    )
 
 
 if __name__ == "__main__":

@@ -350,18 +350,25 @@ def test_a_closed_pipe_ends_without_a_traceback(made, workshop):
 
 
 def test_interrupted_it_leaves_the_old_file_and_no_other(made, workshop):
-    os.mkfifo("rows")  # a reader of it waits, as one of a slow disk
+    import pandas as pd
+
+    pd.concat([people(300)] * 400).to_csv("rows.csv", index=False)
     (workshop / "out.csv").write_text("old")
-    (workshop / "rows.csv").symlink_to("rows")
     words = ["predict", str(made / "people.mill"), "rows.csv", "-o", "out.csv"]
-    with subprocess.Popen([*MILLRACE, *words], stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(1.5)
+    slowly = ["--batch-rows", "1"]
+    with subprocess.Popen(
+        [*MILLRACE, *words, *slowly], stderr=subprocess.PIPE, text=True
+    ) as process:
+        stop = time.monotonic() + 60
+        while not list(workshop.folder.glob(".out.csv.*")) and time.monotonic() < stop:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert (workshop / "out.csv").read_text() == "old"
+    assert not list(workshop.folder.glob(".out.csv.*"))
 
 
 def test_progress_is_silent_at_first_and_then_a_bar(monkeypatch):

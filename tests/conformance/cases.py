@@ -91,9 +91,13 @@ def run_reference(program: Program, method: str, rows: Any, translation: Transla
 def plain_columns(program: Program, rows: Any) -> list[Any]:
     """The columns of a table as the reference backend takes them: NumPy, with text as objects."""
     batch = adapt(rows, program, ignore_extra=True)
-    columns = [np.zeros(batch.n_rows) if c is None else c for c in batch.columns]
-    return [c if isinstance(c, np.ndarray) else np.array([*c.to_pylist(), None], object)[:-1]
-            for c in columns]
+    return [np.zeros(batch.n_rows) if c is None else c if isinstance(c, np.ndarray) else _objects(c)
+            for c in batch.columns]
+
+
+def _objects(text: Any) -> Any:
+    """An Arrow column of text as objects; a null is NaN."""
+    return np.array([np.nan if v is None else v for v in text.to_pylist()] + [None], object)[:-1]
 
 
 @cache

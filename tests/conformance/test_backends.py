@@ -36,11 +36,7 @@ def _ask(found: Case, kind: str, rows: Any) -> list[Answer]:
 
 
 def _single_columns(found: Case, kind: str, rows: Any) -> Iterator[tuple[str, Any]]:
-    """The same value in one column only: another column may be what refuses it.
-
-    A column that nothing reads is left out: the source validates it all the same, a program never
-    looks at it.
-    """
+    """The same value in one column only: another column may be what refuses it."""
     in_text = kind.endswith(" in text")
     positions = make.textual(rows) if in_text else make.numeric(rows)
     value = make.WORDS[kind.removesuffix(" in text")] if in_text else make.NUMBERS[kind]
@@ -56,14 +52,18 @@ def test_answers_as_the_source(name: str, dtype: str, backend: str) -> None:
     if dtype != "own" and (not make.numeric(found.rows) or _is(found.rows, dtype)):
         pytest.skip("the example has no numbers to convert")
     run = getattr(found, f"by_{backend}")
+    answers = source_answers(name, dtype)
+    own = {method: expected for kind, _, method, expected, _ in answers if kind == "own rows"}
     problems = []
-    for kind, rows, method, expected, refused in source_answers(name, dtype):
+    for kind, rows, method, expected, refused in answers:
         got, error = outcome(lambda m=method, r=rows: run(m, r))
         if refused is not None:
             problem = _not_refused(found, kind, got, error, refused)
         elif error is not None:
             problem = f"raised {type(error).__name__}: {str(error)[:300]}"
         else:
+            if kind == "no rows" and own[method] is not None:  # XGBoost and LightGBM forget how wide an empty answer is
+                expected = _without_rows(own[method])
             problem = difference(expected, got, found.example.ulp, found.example.absolute)
         if problem:
             problems.append(f"{method} on {kind}: {problem}")
@@ -72,6 +72,10 @@ def test_answers_as_the_source(name: str, dtype: str, backend: str) -> None:
 
 def _is(rows: Any, dtype: str) -> bool:
     return all(make.column(rows, c).dtype == dtype for c in make.numeric(rows))
+
+
+def _without_rows(answer: Any) -> Any:
+    return [a[:0] for a in answer] if isinstance(answer, list) else answer[:0]
 
 
 def _not_refused(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,16 @@ import numpy as np
 
 from millrace.backends.reference import run
 from millrace.catalog.registry import ask
-from millrace.compiler.probes import probe_frames
+from millrace.compiler.probes import Probes
 from millrace.errors import InputError, VerificationError
 from millrace.ir.ops import MatMul
 from millrace.ir.program import Output
 
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel
+
+_TELLING = ("predict_proba", "decision_function", "transform", "predict", "score_samples", "apply")
+"""Methods whose answer holds most of what the others derive from it, first."""
 
 _BATCHES = (64, 256, 1024, 4096, 16384)
 
@@ -131,13 +135,17 @@ def verify(
         bound_ulp=max((b["ulp"] for b in bounds), default=0),
         bound_absolute=max((b["absolute"] for b in bounds), default=0.0),
     )
+    clock = _Clock(started + seconds)
     if rows is not None:
         for method in methods:
             _compare(model, source, method, "sample", rows, report)
-    for kind, frame in _made_up(model, source, started + seconds, rows):
-        for method in methods:
-            _compare(model, source, method, kind, frame, report)
-        if report.differences:
+    probes = Probes(model, rows)
+    for number, size in enumerate(_BATCHES):
+        for method, (kind, frame) in _in_order(methods, list(probes.frames(size, seed=number))):
+            if clock.allows((method, size)) and not report.differences:
+                with clock.timing((method, size)):
+                    _compare(model, source, method, kind, frame, report)
+        if report.differences or not clock.allows((methods[0], size), share=4.0):
             break
     report.seconds = time.perf_counter() - started
     if report.differences and raise_on_difference:
@@ -146,20 +154,44 @@ def verify(
 
 
 def _comparable(model: CompiledModel, source: Any) -> tuple[str, ...]:
-    """The methods, and methods with an option, that the source has."""
-    names = model._names
-    return tuple(n for n in names if hasattr(source, n.partition("(")[0]))
+    """The methods, and methods with an option, that the source has; the most telling one first."""
+    names = [n for n in model._names if hasattr(source, n.partition("(")[0])]
+    return tuple(sorted(names, key=lambda n: _TELLING.index(n) if n in _TELLING else len(_TELLING)))
 
 
-def _made_up(model: CompiledModel, source: Any, stop: float, sample: Any) -> Iterator[tuple[str, Any]]:
-    """Batches of growing size until the time is over; each kind at least once."""
-    for number, size in enumerate(_BATCHES):
-        before = time.perf_counter()
-        for kind, frame in probe_frames(model, source, sample, size, seed=number):
-            yield kind, frame
-        now = time.perf_counter()
-        if now + 3 * (now - before) > stop:
-            return
+class _Clock:
+    """Whether there is time for one more comparison, judged by how long the last ones took."""
+
+    def __init__(self, stop: float) -> None:
+        self.stop = stop
+        self.took: dict[tuple[str, int], float] = {}
+
+    def allows(self, task: tuple[str, int], share: float = 1.0) -> bool:
+        """True for the very first comparison, and while another one is expected to end in time."""
+        if not self.took:
+            return True
+        expected = self.took.get(task, max(self.took.values()))
+        return time.perf_counter() + share * expected <= self.stop
+
+    @contextmanager
+    def timing(self, task: tuple[str, int]) -> Iterator[None]:
+        """Note how long a comparison takes; the first one of a method compiles kernels."""
+        began = time.perf_counter()
+        yield
+        self.took[task] = time.perf_counter() - began
+
+
+def _in_order(
+    methods: tuple[str, ...], frames: list[tuple[str, Any]]
+) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """What tells most comes first: every kind of rows by the first method, then the other methods."""
+    first, *others = methods
+    yield first, frames[0]
+    if "apply" in others:
+        yield "apply", frames[0]
+    yield from ((first, frame) for frame in frames[1:])
+    yield from ((method, frames[0]) for method in others if method != "apply")
+    yield from ((method, frame) for frame in frames[1:] for method in others)
 
 
 def _compare(

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from millrace.compiler.equivalence import Report
 
 
-def prepare(program: Program, foreign: Mapping[str, Any]) -> Runnable:
-    """Rewrite a bound program and hand it to the CPU backend."""
+def prepare(program: Program, foreign: Mapping[str, Any], shared: dict[Any, Any]) -> Runnable:
+    """Hand a rewritten program to the CPU backend."""
     from millrace.backends.numba import Executable
 
-    return Executable(rewrite(program), foreign)
+    return Executable(program, foreign, shared)
 
 
 def _verify(model: CompiledModel, source: Any, rows: Any, **options: Any) -> Report:
@@ -27,7 +27,7 @@ def _verify(model: CompiledModel, source: Any, rows: Any, **options: Any) -> Rep
     return verify(model, source, rows, **options)
 
 
-ENGINE = Engine(prepare, _verify)
+ENGINE = Engine(rewrite, prepare, _verify)
 
 
 def link(

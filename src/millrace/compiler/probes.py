@@ -12,6 +12,7 @@ import numpy.typing as npt
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
     Cast,
+    Concat,
     Encode,
     Forest,
     Guard,
@@ -41,31 +42,43 @@ class ColumnProbes:
     is_text: bool = False
 
 
-def probe_frames(
-    model: CompiledModel, source: Any, sample: Any, n_rows: int, seed: int
-) -> Iterator[tuple[str, Any]]:
-    """``(kind, rows)`` in the container that the source was fitted on.
+class Probes:
+    """Makes rows for one model.
 
-    Boundaries, then the same rows with missing cells, infinities and odd values sprinkled in: each of
-    these may be refused by the source, so it is a batch of its own.
+    Parameters
+    ----------
+    model : CompiledModel
+    sample : table-like, optional
+        Real rows, for the words and numbers of columns that the program says little about.
     """
-    rng = np.random.default_rng(seed)
-    program = model.program
-    binding = tuple("object" if c.kind == "text" else "float64" for c in program.columns)
-    program = rewrite(program.bound(binding))
-    columns = _columns(program, sample)
-    block = _ordinary(columns, n_rows, rng)
-    for forest, inputs in _direct_forests(program):
-        _stand_on_paths(forest, inputs, block, rng)
-    yield "boundary", _frame(program, source, columns, block, rng, "")
-    some = rng.random(block.shape) < min(0.5, 2 / max(1, block.shape[1]))
-    few = max(1, n_rows // 4)
-    for kind, value in (("missing", np.nan), ("infinite", np.inf), ("-infinite", -np.inf), ("-0.0", -0.0)):
-        odd = np.where(some, value, block)[:few]
-        yield kind, _frame(program, source, columns, odd, rng, kind)
-    if any(c.is_text or c.numbers for c in columns):
-        odd = np.where(some, np.floor(block) + rng.choice([0.5, -1.0, 1e9], block.shape), block)[:few]
-        yield "unseen", _frame(program, source, columns, odd, rng, "unseen")
+
+    def __init__(self, model: CompiledModel, sample: Any) -> None:
+        binding = tuple("object" if c.kind == "text" else "float64" for c in model.program.columns)
+        self.program = rewrite(model.program.bound(binding))
+        self.columns = _columns(self.program, sample)
+        self.forests = _direct_forests(self.program)
+
+    def frames(self, n_rows: int, seed: int) -> Iterator[tuple[str, Any]]:
+        """``(kind, rows)`` in the container that the source was fitted on.
+
+        Boundaries, then the same rows with missing cells, infinities and odd values sprinkled in: each
+        of these may be refused by the source, so it is a batch of its own.
+        """
+        rng = np.random.default_rng(seed)
+        program, columns = self.program, self.columns
+        block = _ordinary(columns, n_rows, rng)
+        for forest, inputs in self.forests:
+            _stand_on_paths(forest, inputs, block, rng)
+        yield "boundary", _frame(program, columns, block, rng, "")
+        some = rng.random(block.shape) < min(0.5, 2 / max(1, block.shape[1]))
+        few = max(1, n_rows // 4)
+        odd_values = (("missing", np.nan), ("infinite", np.inf), ("-infinite", -np.inf), ("-0.0", -0.0))
+        for kind, value in odd_values:
+            odd = np.where(some, value, block)[:few]
+            yield kind, _frame(program, columns, odd, rng, kind)
+        if any(c.is_text or c.numbers for c in columns):
+            odd = np.floor(block) + rng.choice([0.5, -1.0, 1e9], block.shape)
+            yield "unseen", _frame(program, columns, np.where(some, odd, block)[:few], rng, "unseen")
 
 
 # -- what the program looks at ---------------------------------------------------------------------
@@ -211,7 +224,7 @@ def _stand_on_paths(
 
 # -- containers ------------------------------------------------------------------------------------
 def _frame(
-    program: Program, source: Any, columns: list[ColumnProbes], block: Floats, rng: np.random.Generator,
+    program: Program, columns: list[ColumnProbes], block: Floats, rng: np.random.Generator,
     kind: str,
 ) -> Any:
     """The block as the kind of table that the source was fitted on."""

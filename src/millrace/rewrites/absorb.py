@@ -26,6 +26,7 @@ What is not of this form stays a computed column.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -183,12 +184,11 @@ def _limits(paths: dict[int, Path]) -> dict[int, tuple[str, bool, float, float]]
         if path.encode is not None:
             continue
         for position, guard, column in path.guards:
-            before = path.until(position)
+            before = replace(path, root=-1, functions=path.functions[:position], guards=())
             most = float(np.finfo(before.dtype).max)
             low = float(guard.low.values[column if len(guard.low) > 1 else 0]) if guard.low else -most
             high = float(guard.high.values[column if len(guard.high) > 1 else 0]) if guard.high else most
-            lowest = smallest_at_least(before, np.array([low]))[0]
-            highest = largest_at_most(before, np.array([high]), strict=False)[0]
+            lowest, highest = _interval(before, low, high)
             if np.isnan(lowest) or np.isnan(highest):
                 return None
             of_nan = float(before(np.array([np.nan]))[0])
@@ -196,6 +196,13 @@ def _limits(paths: dict[int, Path]) -> dict[int, tuple[str, bool, float, float]]
             owner, allowed, old_low, old_high = found.get(path.root, (guard.owner, True, -np.inf, np.inf))
             found[path.root] = (owner, allowed and nan_passes, max(old_low, lowest), min(old_high, highest))
     return found
+
+
+@lru_cache(maxsize=4096)
+def _interval(path: Path, low: float, high: float) -> tuple[float, float]:
+    """The inputs that a path maps between two limits; the same few paths come again and again."""
+    lowest = smallest_at_least(path, np.array([low]))[0]
+    return float(lowest), float(largest_at_most(path, np.array([high]), strict=False)[0])
 
 
 class _Edit:

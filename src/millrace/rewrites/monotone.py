@@ -28,7 +28,54 @@ from millrace.ir.program import Program, Step
 from millrace.ir.types import Block, function
 
 Vector = npt.NDArray[Any]
-Function = Callable[[Vector], Vector]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Convert to another float dtype."""
+
+    dtype: str
+
+    def __call__(self, values: Vector) -> Vector:
+        return values.astype(self.dtype)
+
+    def back(self, images: Vector) -> Vector:
+        """Roughly the inverse, in float64."""
+        return images
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """``ufunc(x, constant)``."""
+
+    ufunc: str
+    constant: Array
+
+    def __call__(self, values: Vector) -> Vector:
+        return function(self.ufunc)(values, self.constant.values)
+
+    def back(self, images: Vector) -> Vector:
+        inverse = {"add": "subtract", "subtract": "add", "multiply": "divide", "divide": "multiply"}
+        if self.ufunc not in inverse:
+            return images
+        return function(inverse[self.ufunc])(images, self.constant.values.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Fill:
+    """NaN becomes a constant."""
+
+    constant: Array
+
+    def __call__(self, values: Vector) -> Vector:
+        dtype = self.constant.dtype
+        return np.where(np.isnan(values), self.constant.values, values.astype(dtype))
+
+    def back(self, images: Vector) -> Vector:
+        return images
+
+
+Function = Round | Arithmetic | Fill
 
 _EXACT_KINDS = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32", "bool")
 
@@ -43,7 +90,7 @@ class Path:
         The table column, or the `Encode` step behind a one-hot column.
     dtype : numpy dtype
         float32 or float64: the floats that the column's values are.
-    functions : tuple of callables
+    functions : tuple of Round, Arithmetic and Fill
         Applied one after another to a vector of `dtype`.
     guards : tuple of (position, Guard, column)
         Guards met on the way, before the function at that position.
@@ -69,10 +116,6 @@ class Path:
 
     def then(self, step: Function) -> Path:
         return replace(self, functions=(*self.functions, step))
-
-    def until(self, position: int) -> Path:
-        """The way up to a guard."""
-        return replace(self, functions=self.functions[:position], guards=())
 
 
 def trace(program: Program, at: int, c: int, types: tuple[Block, ...]) -> Path | None:
@@ -129,7 +172,7 @@ def _cast(path: Path | None, source: str, target: str) -> Path | None:
         return None
     if not path.functions and source not in ("float16", "float32", "float64") and target == "float64":
         return path  # whole numbers arrive as float64
-    return path.then(lambda values: values.astype(target))
+    return path.then(Round(target))
 
 
 def _constant(program: Program, at: int, c: int) -> Vector | None:
@@ -152,8 +195,7 @@ def _arithmetic(program: Program, step: Step, c: int, types: tuple[Block, ...]) 
     if name not in ("add", "subtract", "multiply", "divide", "minimum", "maximum"):
         return None
     path = trace(program, step.inputs[0], _column(types, step.inputs[0], c), types)
-    ufunc = function(name)
-    return None if path is None else path.then(lambda values: ufunc(values, constant))
+    return None if path is None else path.then(Arithmetic(name, Array(constant)))
 
 
 def _imputation(program: Program, step: Step, c: int, types: tuple[Block, ...]) -> Path | None:
@@ -169,8 +211,7 @@ def _imputation(program: Program, step: Step, c: int, types: tuple[Block, ...]) 
     path = trace(program, step.inputs[2], _column(types, step.inputs[2], c), types)
     if path is None:
         return None
-    filled = constant.astype(kept)
-    return path.then(lambda values: np.where(np.isnan(values), filled, values.astype(kept)))
+    return path.then(Fill(Array(constant.astype(kept))))
 
 
 def _one_hot(program: Program, step: Step, c: int, width: int, dtype: str) -> Path | None:
@@ -214,7 +255,7 @@ def largest_at_most(path: Path, bounds: Vector, strict: bool) -> npt.NDArray[np.
         image = path(x).astype(np.float64)
         return image < bounds if strict else image <= bounds
 
-    return _last_that_holds(holds, path.dtype, len(bounds))
+    return _last_that_holds(holds, _guess(path, bounds), path.dtype)
 
 
 def smallest_at_least(path: Path, bounds: Vector) -> npt.NDArray[np.float64]:
@@ -223,26 +264,43 @@ def smallest_at_least(path: Path, bounds: Vector) -> npt.NDArray[np.float64]:
     def holds(negated: Vector) -> npt.NDArray[np.bool_]:
         return path(-negated).astype(np.float64) >= bounds
 
-    return -_last_that_holds(holds, path.dtype, len(bounds))
+    return -_last_that_holds(holds, -_guess(path, bounds), path.dtype)
+
+
+def _guess(path: Path, bounds: Vector) -> Vector:
+    """About where the bounds come from: the inverse of every function, in real arithmetic."""
+    with np.errstate(all="ignore"):
+        guess = bounds.astype(np.float64)
+        for step in reversed(path.functions):
+            guess = step.back(guess)
+        most = float(np.finfo(path.dtype).max)
+        return np.clip(np.nan_to_num(guess, nan=0.0), -most, most).astype(path.dtype)
 
 
 def _last_that_holds(
-    holds: Callable[[Vector], npt.NDArray[np.bool_]], dtype: np.dtype[Any], n: int
+    holds: Callable[[Vector], npt.NDArray[np.bool_]], guess: Vector, dtype: np.dtype[Any]
 ) -> npt.NDArray[np.float64]:
-    """The largest float for which a property holds that holds up to some float and not beyond."""
-    low = np.full(n, _ordered(np.array([-np.inf], dtype))[0])
-    high = np.full(n, _ordered(np.array([np.inf], dtype))[0])
-    never = ~holds(_floats(low, dtype))
-    always = holds(_floats(high, dtype))
-    for _ in range(65):
-        middle = (low >> 1) + (high >> 1) + ((low | high) & 1)
-        middle = np.where(middle <= low, np.minimum(low + 1, high), middle)
+    """The largest float for which a property holds that holds up to some float and not beyond.
+
+    Bisection over all floats, which the guess usually shortens to a few of them.
+    """
+    low = np.full(len(guess), _ordered(np.array([-np.inf], dtype))[0])
+    high = np.full(len(guess), _ordered(np.array([np.inf], dtype))[0])
+    never, always = ~holds(_floats(low, dtype)), holds(_floats(high, dtype))
+    centre = _ordered(guess)
+    for reach in (1 << 10, 1 << 31):
+        below, above = np.maximum(centre - reach, low), np.minimum(centre + reach, high)
+        good_below, good_above = holds(_floats(below, dtype)), holds(_floats(above, dtype))
+        low = np.where(good_above, above, np.where(good_below, below, low))
+        high = np.where(~good_below, below, np.where(~good_above, above, high))
+        if ((high >> 1) - (low >> 1) <= reach).all():
+            break
+    while True:
+        gap = (high >> 1) - (low >> 1)
+        if (gap <= 1).all() and (high - low <= 1).all():
+            break
+        middle = np.clip(low + gap, low + (low < high), high)
         good = holds(_floats(middle, dtype))
         low, high = np.where(good, middle, low), np.where(good, high, middle)
-        if (high - low <= 1).all():
-            break
     found = _floats(low, dtype).astype(np.float64)
     return np.where(never, np.nan, np.where(always, np.inf, found))
-
-
-

@@ -40,13 +40,17 @@ class Engine:
 
     Attributes
     ----------
+    rewrite : callable
+        A bound program -> the program that the backend gets.
     prepare : callable
-        Rewrites and backend: a bound program with its foreign objects -> what runs it.
+        The backend: a rewritten program, the foreign objects and a dict in which executables of one
+        model share what they have in common -> what runs it.
     verify : callable
         ``compiler.equivalence.verify``.
     """
 
-    prepare: Callable[[Program, Mapping[str, Any]], Runnable]
+    rewrite: Callable[[Program], Program]
+    prepare: Callable[[Program, Mapping[str, Any], dict[Any, Any]], Runnable]
     verify: Callable[..., Any]
 
 
@@ -148,6 +152,8 @@ class CompiledModel:
         self._names = _output_names(program)
         self._reads = {m: program.only(*names).live() for m, names in self._names.items()}
         self._runnables: dict[tuple[str, tuple[str, ...]], Runnable] = {}
+        self._rewritten: dict[tuple[str, ...], Program] = {}
+        self._shared: dict[Any, Any] = {}
         self._by_dtype: dict[tuple[str, np.dtype[Any]], Runnable] = {}
         self._lock = threading.RLock()
         self._width = len(program.columns)
@@ -210,8 +216,10 @@ class CompiledModel:
             with self._lock:
                 found = self._runnables.get(key)
                 if found is None:
-                    program = self.program.only(*self._names[method]).bound(binding)
-                    found = self._engine.prepare(program, self.foreign)
+                    if binding not in self._rewritten:
+                        self._rewritten[binding] = self._engine.rewrite(self.program.bound(binding))
+                    program = self._rewritten[binding].only(*self._names[method]).live()
+                    found = self._engine.prepare(program, self.foreign, self._shared)
                     self._runnables[key] = found
         return found
 

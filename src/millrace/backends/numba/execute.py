@@ -51,20 +51,26 @@ class Executable:
         Bound (`Program.bound`); its steps are the ones needed for its outputs.
     foreign : mapping of str to object
         What `Call` steps call.
+    shared : dict, optional
+        Where executables of one model find each other's quantised forests.
     """
 
-    def __init__(self, program: Program, foreign: Mapping[str, Any]) -> None:
+    def __init__(
+        self, program: Program, foreign: Mapping[str, Any], shared: dict[Any, Any] | None = None
+    ) -> None:
         self.program = program
         self.foreign = foreign
         self.types = infer(program, program.binding)
         self.engines: dict[int, TreeEngine] = {}
         self.encoders: dict[int, Encoder] = {}
-        shared: dict[tuple[int, str], TreeEngine] = {}
+        shared = {} if shared is None else shared
         for position, step in enumerate(program.steps):
             if isinstance(step.op, (Trees, Leaves)):
                 dtype = tree_dtype(self.types[step.inputs[0]])
                 key = (id(step.op.forest), dtype)
-                self.engines[position] = shared.setdefault(key, TreeEngine(step.op.forest, dtype))
+                if key not in shared:  # the engine holds the forest, so its id stays taken
+                    shared[key] = TreeEngine(step.op.forest, dtype)
+                self.engines[position] = shared[key]
             elif isinstance(step.op, Encode):
                 self.encoders[position] = Encoder(step.op)
         self.block_rows = self._block_rows()
