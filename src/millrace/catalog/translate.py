@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from millrace.catalog.registry import (
     Bound,
@@ -14,15 +15,16 @@ from millrace.catalog.registry import (
     Decline,
     Outputs,
     Result,
+    SparseValue,
     column_reader,
     lookup,
     public_name,
 )
 from millrace.errors import UnfittedModelError, UnsupportedModelError
-from millrace.ir.build import Builder, Value
+from millrace.ir.build import Builder, Shape, Value
 from millrace.ir.check import check
 from millrace.ir.ops import Call
-from millrace.ir.program import Column, Program
+from millrace.ir.program import Column, Output, Program
 
 METHODS = (
     "predict",
@@ -33,7 +35,6 @@ METHODS = (
     "score_samples",
     "apply",
 )
-_FALLBACK_METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,22 @@ class Translation:
     bounds: tuple[Bound, ...] = ()
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A few real rows, and how to run a program on them: what foreign steps are asked first.
+
+    Attributes
+    ----------
+    columns : sequence of ndarray
+        One per column of the input table.
+    evaluate : callable
+        ``(program, columns, foreign) -> outputs by name``.
+    """
+
+    columns: Sequence[Any]
+    evaluate: Callable[[Program, Sequence[Any], dict[str, Any]], dict[str, Any]]
+
+
 @dataclass
 class Translator:
     """The state of one translation."""
@@ -77,6 +94,7 @@ class Translator:
     records: list[StepRecord] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     bounds: list[Bound] = field(default_factory=list)
+    sample: Sample | None = None
 
     def convert(self, source: Any, x: Value, path: str) -> Outputs:
         """The methods of an object: native where a converter takes it, else by calling it."""
@@ -102,19 +120,30 @@ class Translator:
         self.records.append(StepRecord(path, name, "falls back", reason))
         key = path or "model"
         self.foreign[key] = source
+        frame = _frame_names(source, x)
+        sparse = x.kind if isinstance(x, SparseValue) else None
+        rows = [_contained(r, frame, sparse) for r in self._probe_rows(source, x)]
         outputs: dict[str, Value | Result] = {}
         for method in methods:
-            if result := _probe(source, x, method):
+            if result := _probe(source, rows, method):
                 width, dtype, shape = result
-                frame = _frame_names(source, x)
-                call = Call(key, method, path, reason, width, dtype, frame)
-                value = x.then(call)
-                outputs[method] = Result((value,), shape)  # pyright: ignore[reportArgumentType]
+                call = Call(key, method, path, reason, width, dtype, frame, sparse)
+                outputs[method] = Result((x.then(call),), shape)
         if not outputs:
             raise UnsupportedModelError.declined(
-                path, name, f"{reason}, and calling its methods on probe rows failed",
-                "Check that the object is fitted and works on its own.")
+                path, name, f"{reason}, and calling its methods on made-up rows failed",
+                "Pass a few rows of the kind that it was fitted on: compile(fitted, sample=X).")
         return outputs
+
+    def _probe_rows(self, source: Any, x: Value) -> list[npt.NDArray[Any]]:
+        """Blocks to ask a foreign step with: real rows where there are some, then made-up ones."""
+        width = int(getattr(source, "n_features_in_", x.width))
+        made_up = [np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width)),
+                   np.array([["a"] * width] * 3, dtype=object)]
+        if self.sample is None:
+            return made_up
+        program = replace(x.builder.program(), outputs=(Output("x", x.at),)).live()
+        return [self.sample.evaluate(program, self.sample.columns, self.foreign)["x"], *made_up]
 
 
 def _frame_names(source: Any, x: Value) -> tuple[str, ...] | None:
@@ -124,10 +153,22 @@ def _frame_names(source: Any, x: Value) -> tuple[str, ...] | None:
     return None
 
 
-def _probe(source: Any, x: Value, method: str) -> tuple[int, str, str] | None:
+def _contained(block: npt.NDArray[Any], frame: tuple[str, ...] | None, sparse: str | None) -> Any:
+    """A block in the container that the foreign step was fitted on."""
+    if sparse is not None and block.dtype != object:
+        import scipy.sparse as sp
+
+        return sp.csr_array(block) if sparse == "csr_array" else sp.csr_matrix(block)
+    if frame is None:
+        return block
+    import pandas as pd
+
+    return pd.DataFrame(block, columns=list(frame)).infer_objects()
+
+
+def _probe(source: Any, candidates: list[Any], method: str) -> tuple[int, str, Shape] | None:
     """Width, dtype and shape of a foreign method's answer, learned by calling it on a few rows."""
-    width = int(getattr(source, "n_features_in_", x.width))
-    for rows in _probe_rows(source, width):
+    for rows in candidates:
         try:
             answer = getattr(source, method)(rows)
         except Exception:  # noqa: BLE001 - a foreign object may raise anything on a probe
@@ -137,22 +178,10 @@ def _probe(source: Any, x: Value, method: str) -> tuple[int, str, str] | None:
             return answer.shape[1], str(answer.dtype), kind
         block = np.asarray(answer)
         dtype = str(block.dtype) if block.dtype.kind in "biuf" else "object"
-        if block.ndim == 1:
-            return 1, dtype, "vector"
-        if block.ndim == 2:
-            return block.shape[1], dtype, "matrix"
+        if block.ndim in (1, 2):
+            width = 1 if block.ndim == 1 else block.shape[1]
+            return width, dtype, "vector" if block.ndim == 1 else "matrix"
     return None
-
-
-def _probe_rows(source: Any, width: int) -> Sequence[Any]:
-    numbers = np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width))
-    words = np.array([["a"] * width] * 3, dtype=object)
-    names = getattr(source, "feature_names_in_", None)
-    if names is None:
-        return (numbers, words)
-    import pandas as pd
-
-    return (pd.DataFrame(numbers, columns=names), pd.DataFrame(words, columns=names))
 
 
 def require_fitted(source: Any, path: str) -> None:
@@ -186,8 +215,14 @@ def input_columns(source: Any) -> tuple[Column, ...]:
     return tuple(Column(f"x{i}") for i in range(int(width)))
 
 
-def translate(source: Any) -> Translation:
+def translate(source: Any, sample: Sample | None = None) -> Translation:
     """The program of a fitted object.
+
+    Parameters
+    ----------
+    source : object
+    sample : Sample, optional
+        Real rows, for steps that are called because they are not native.
 
     Raises
     ------
@@ -195,7 +230,7 @@ def translate(source: Any) -> Translation:
     """
     columns = input_columns(source)
     named = any(c.name != f"x{i}" for i, c in enumerate(columns))
-    translator = Translator()
+    translator = Translator(sample=sample)
     builder = Builder(columns, named)
     for method, result in translator.convert(source, builder.table, "").items():
         if isinstance(result, Value):

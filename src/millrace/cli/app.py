@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from millrace.cli import commands
-from millrace.errors import MillraceError
+from millrace.errors import MillraceError, VerificationError
 
 
 class Commands(TyperGroup):
@@ -22,7 +22,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except MillraceError as error:
             typer.echo(f"millrace: {error}", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(1 if isinstance(error, VerificationError) else 2) from error
         except KeyboardInterrupt as error:
             typer.echo("millrace: interrupted; no file was left half-written", err=True)
             raise typer.Exit(130) from error

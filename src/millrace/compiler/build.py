@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from millrace.backends.reference import run
 from millrace.catalog import Translation, translate
 from millrace.catalog.registry import public_name
+from millrace.catalog.translate import Sample, input_columns
 from millrace.compiler.link import link
+from millrace.ir.ops import Select
+from millrace.ir.program import Output, Program, Step
 from millrace.rewrites import simplify
+from millrace.runtime.inputs import adapt
 from millrace.runtime.model import CompiledModel, ModelInfo
 
 VERIFY_SECONDS = 0.25
@@ -53,13 +58,27 @@ def compile(  # noqa: A001 - the field's word
     VerificationError
         The compiled model does not answer as the source does.
     """
-    translation = translate(fitted)
+    translation = translate(fitted, _sample(fitted, sample))
     translation = replace(translation, program=simplify(translation.program))
     model = link(translation.program, _info(fitted, translation), translation.foreign, fitted)
     if verify:
         report = model.verify(sample, seconds=VERIFY_SECONDS)
         model.info = replace(model.info, verification=report.as_dict())
     return model
+
+
+def _sample(fitted: Any, rows: Any) -> Sample | None:
+    """The first rows of the sample, for foreign steps."""
+    if rows is None:
+        return None
+    columns = input_columns(fitted)
+    width = range(len(columns))
+    named = any(c.name != f"x{i}" for i, c in enumerate(columns))
+    reads_all = Program(columns, (Step(Select(tuple(width))),), (Output("x", 0),), named)
+    few = rows.slice(0, 8) if hasattr(rows, "slice") else rows[:8]
+    batch = adapt(few, reads_all, ignore_extra=True)
+    cells = [c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object) for c in batch.columns]
+    return Sample(cells, lambda program, columns, foreign: run(program, columns, foreign))
 
 
 def _info(fitted: Any, translation: Translation) -> ModelInfo:

@@ -22,8 +22,8 @@ def warm() -> int:
             engine = TreeEngine(forest, dtype)
             for n_rows in (3, 300):
                 columns = [np.zeros(n_rows, dtype), np.zeros(n_rows, dtype)]
-                engine.sums(columns)
-            engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)])
+                engine.sums(columns, n_rows)
+            engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)], 3)
             zero = forest.value.dtype.type(0)
             model, _alive = engine.row_model(None)
             row_sums(model, np.zeros(2, dtype), zero, np.zeros(1, value))

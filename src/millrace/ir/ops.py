@@ -294,6 +294,8 @@ class Call:
     dtype : str
     frame : tuple of str, optional
         Hand the object a pandas DataFrame with these column names instead of a NumPy array.
+    sparse : {"csr_matrix", "csr_array"}, optional
+        Hand it a sparse matrix, as the step before it does in the source.
     """
 
     key: str
@@ -303,6 +305,7 @@ class Call:
     width: int
     dtype: str = "float64"
     frame: tuple[str, ...] | None = None
+    sparse: str | None = None
 
 
 Op = (

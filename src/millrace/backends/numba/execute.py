@@ -156,9 +156,9 @@ class Executable:
             case Encode():
                 return self.encoders[position](_only_column(inputs[0]), first)[:, None]
             case Trees():
-                return self.engines[position].sums(self._tree_columns(position, inputs[0]))
+                return self.engines[position].sums(self._tree_columns(position, inputs[0]), n_rows)
             case Leaves(forest):
-                reached = self.engines[position].leaves(self._tree_columns(position, inputs[0]))
+                reached = self.engines[position].leaves(self._tree_columns(position, inputs[0]), n_rows)
                 return forest.leaf_id.values[reached]
             case Call():
                 return _call(op, inputs[0], self.foreign[op.key], n_rows)
@@ -170,8 +170,6 @@ class Executable:
         engine = self.engines[position]
         columns = value if isinstance(value, list) else list(value.T)
         numeric, used = engine.read
-        if not used:
-            return [np.empty(len(columns[0]), engine.dtype)] if columns else []
         return [
             None if c not in used else np.asarray(column, engine.dtype if c in numeric else None)
             for c, column in enumerate(columns)
@@ -299,7 +297,12 @@ def _full(block: Array, n_rows: int) -> Array:
 
 def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
     rows: Any
-    if op.frame is None:
+    if op.sparse is not None:
+        import scipy.sparse as sp
+
+        block = _block(value, n_rows)
+        rows = sp.csr_array(block) if op.sparse == "csr_array" else sp.csr_matrix(block)
+    elif op.frame is None:
         rows = _block(value, n_rows)
     else:
         import pandas as pd

@@ -62,7 +62,7 @@ class TreeEngine:
         return frozenset(numeric), frozenset(numeric | set(self.quantized.planes.coded_column))
 
     # -- many rows -------------------------------------------------------------------------
-    def sums(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def sums(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[Any]:
         """The sums of all trees, (n_rows, n_outputs) in Fortran order.
 
         `columns` are one-dimensional arrays of `dtype`, one for each column of the forest's
@@ -70,8 +70,7 @@ class TreeEngine:
         """
         q, forest = self.quantized, self.forest
         if forest.linear is not None:
-            return self._linear_sums(columns)
-        n_rows = next(len(c) for c in columns if c is not None)
+            return self._linear_sums(columns, n_rows)
         room = -(-n_rows // LANES) * LANES
         planes, stride = self._planes(columns, n_rows)
         sums = np.empty((forest.n_outputs, room), forest.value.dtype)
@@ -84,10 +83,10 @@ class TreeEngine:
                            q.value, forest.target.values, sums)
         return sums[:, :n_rows].T
 
-    def _linear_sums(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def _linear_sums(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[Any]:
         forest, models = self.forest, self.forest.linear
         assert models is not None
-        reached = self.leaves(columns)
+        reached = self.leaves(columns, n_rows)
         block = np.zeros((len(reached), len(columns)))
         for c in self.read[0]:
             block[:, c] = columns[c]
@@ -98,16 +97,15 @@ class TreeEngine:
                            forest.target.values, sums)
         return sums.T
 
-    def leaves(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    def leaves(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[np.int64]:
         """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""
         q = self.quantized
-        n_rows = next(len(c) for c in columns if c is not None)
         planes, stride = self._planes(columns, n_rows)
         reached = np.empty((n_rows, self.forest.n_trees), np.int64)
         walk.walk_leaves(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf, reached)
         return q.leaf_row[reached]
 
-    def _planes(self, columns: Sequence[npt.NDArray[Any]], n_rows: int) -> tuple[npt.NDArray[Any], int]:
+    def _planes(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> tuple[npt.NDArray[Any], int]:
         """All planes of these rows, flat, and the elements from one to the next."""
         q = self.quantized
         stride = -(-n_rows // _PAD) * _PAD
@@ -126,7 +124,7 @@ class TreeEngine:
         return planes, stride
 
     def _value_planes(
-        self, columns: Sequence[npt.NDArray[Any]], n_rows: int, planes: npt.NDArray[Any], stride: int
+        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int, planes: npt.NDArray[Any], stride: int
     ) -> None:
         q = self.quantized
         planes[q.planes.n_planes * stride :] = 0
@@ -141,7 +139,7 @@ class TreeEngine:
                 out[np.isnan(out)] = 0.0
 
     def _category_planes(
-        self, columns: Sequence[npt.NDArray[Any]], n_rows: int, planes: npt.NDArray[Any], stride: int
+        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int, planes: npt.NDArray[Any], stride: int
     ) -> None:
         p = self.quantized.planes
         if not len(p.lut):

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from millrace.backends.reference.encode import encode, is_missing, to_dtype
 from millrace.backends.reference.trees import leaf_rows, tree_sums
@@ -164,7 +165,9 @@ def _name(names: Sequence[str], block: Block, column: int) -> str:
 
 def _call(op: Call, block: Block, target: Any) -> Block:
     rows: Any = block
-    if op.frame is not None:
+    if op.sparse is not None:
+        rows = sp.csr_array(block) if op.sparse == "csr_array" else sp.csr_matrix(block)
+    elif op.frame is not None:
         import pandas as pd
 
         rows = pd.DataFrame(block, columns=list(op.frame)).infer_objects()

@@ -82,6 +82,8 @@ def _formula(model: Any, x: Value, context: Context) -> Formula:
     classes = np.asarray(model.classes_)
     if len(classes) > 2 and loss not in MULTI_LABEL and len(classes) != raw.width:
         raise Decline("it was fitted on fewer classes than it names")
+    if features.categories:
+        context.note("categories are hashed in Python, as CatBoost compares hashes of their texts")
     if len(classes):
         context.bound(*LOGARITHMS)
     return Formula(raw, loss, classes if len(classes) else None, _threshold(model))

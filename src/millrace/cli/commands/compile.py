@@ -41,6 +41,7 @@ def command(
     """Compile a fitted object, prove that it answers the same, and save it."""
     import millrace as mr
     from millrace.cli.models import load_fitted
+    from millrace.compiler.build import VERIFY_SECONDS
 
     show = Show(quiet, json)
     source = load_fitted(fitted, trust_pickle)
@@ -50,7 +51,7 @@ def command(
         reading = options.RowOptions(tuple(drop or ()), (), not no_header, delimiter)
         table = _sample(model, sample, reading, rows)
         if verify:
-            report = model.verify(table, source=source)
+            report = model.verify(table, source=source, seconds=VERIFY_SECONDS)
             model.info = replace(model.info, verification=report.as_dict())
     seconds = time.perf_counter() - started
     path = model.save(output or fitted.with_suffix(".mill"))
