@@ -60,9 +60,8 @@ format: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/pyright
 
-# The libraries that the tests compare with keep to one thread, as there is one worker a core.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(N) $(ARGS)
+	$(BIN)/python -m pytest -n $(N) $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks

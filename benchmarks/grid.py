@@ -161,9 +161,10 @@ class Contest:
 
     def _lleaves(self, X: np.ndarray, rows: int, threads: int) -> list[Contender]:
         """lleaves starts a thread pool in every call, which pays from some hundred rows on."""
-        too_large = not self.chosen.full and self.all_leaves > MAX_LEAVES_COMPILED_QUICK
-        if too_large or "lleaves" in self.left:
+        if "lleaves" in self.left:
             return []
+        if not self.chosen.full and self.all_leaves > MAX_LEAVES_COMPILED_QUICK:
+            return [Contender("lleaves", _left_out_when_quick, run=len)]
         few = 1 if rows <= 100 else threads
         return [peers.lleaves(self.model, X, few, self.all_leaves, one_row=rows == 1)]
 
@@ -207,6 +208,10 @@ class Contest:
             slower = timing.median / best
             if timing.name not in (MILLRACE, "LightGBM") and slower > LEFT_BEHIND.get(rows, 1e9):
                 self.left[timing.name] = f"{slower:.0f} times slower than the best at {rows:,} rows"
+
+
+def _left_out_when_quick() -> None:
+    raise Skip(f"left out above {MAX_LEAVES_COMPILED_QUICK:,} leaves without --full")
 
 
 def _compile(fitted: Any) -> Any:

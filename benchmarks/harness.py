@@ -15,6 +15,7 @@ What is done about the usual ways in which a benchmark misleads:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -501,6 +502,10 @@ def _versions() -> dict[str, str]:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
+    with contextlib.suppress(Skip):
+        from benchmarks import lleaves_env
+
+        found["lleaves"] = lleaves_env.version()
     return found
 
 

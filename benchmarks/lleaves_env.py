@@ -33,6 +33,13 @@ def interpreter() -> str:
     return str(python)
 
 
+def version() -> str:
+    """The version of lleaves in its environment."""
+    code = "from importlib import metadata; print(metadata.version('lleaves'))"
+    done = subprocess.run([interpreter(), "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def main() -> None:
     venv.create(FOLDER, with_pip=True)
     python = FOLDER / "bin" / "python"

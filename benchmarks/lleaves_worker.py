@@ -4,7 +4,7 @@ Run by the interpreter of the environment that `benchmarks.lleaves_env` makes; i
 NumPy and lleaves. Takes one JSON request a line and answers with one JSON line:
 
     {"op": "open", "model": "m.txt", "cache": "m.bin", "fp64": true, "threads": 2,
-     "input": "X.npy", "row_by_row": false}                -> {"version": "1.3.0"}
+     "input": "X.npy", "row_by_row": false}                -> {}
     {"op": "time", "repeats": 3}                           -> {"seconds": 0.27}
     {"op": "answer", "output": "y.npy"}                    -> {}
 """
@@ -12,7 +12,6 @@ NumPy and lleaves. Takes one JSON request a line and answers with one JSON line:
 import json
 import sys
 import time
-from importlib import metadata
 
 import lleaves
 import numpy as np
@@ -31,7 +30,7 @@ class Worker:
             self.blocks = [X[i : i + 1].copy() for i in range(len(X))]
         else:
             self.blocks = [X]
-        return {"version": metadata.version("lleaves")}
+        return {}
 
     def run(self):
         predict, threads = self.model.predict, self.threads

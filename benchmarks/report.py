@@ -104,16 +104,13 @@ def question(result: dict[str, Any]) -> str:
 
 
 def table(case: dict[str, Any]) -> str:
-    lines = [
-        f"### {case['name'][:1].upper()}{case['name'][1:]}",
-        "",
-        f"| | {case['unit']} | × | error | values that differ |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [timing_row(t, case["unit"]) for t in sorted(case["timings"], key=by_time)]
-    lines += [
-        row((name, "–", "–", "–", f"skipped: {why}")) for name, why in case["skipped"].items()
-    ]
+    checked = any(t["max_error"] is not None for t in case["timings"])
+    heads = ["", case["unit"], "rounds", "×", *(["error", "values that differ"] if checked else [])]
+    lines = [f"### {case['name'][:1].upper()}{case['name'][1:]}", "", row(heads)]
+    lines.append(row(["---"] * len(heads)))
+    for timing in sorted(case["timings"], key=by_time):
+        lines.append(row(timing_cells(timing, case["unit"])[: len(heads)]))
+    lines += [f"\n{name} is missing: {why}." for name, why in case["skipped"].items()]
     if case["tolerance"]:
         lines += ["", f"Millrace is allowed an error of {case['tolerance']:g} here."]
     lines += ["", *case["notes"]] if case["notes"] else []
@@ -124,13 +121,13 @@ def by_time(timing: dict[str, Any]) -> float:
     return timing["median"]
 
 
-def timing_row(t: dict[str, Any], unit: str) -> str:
+def timing_cells(t: dict[str, Any], unit: str) -> list[str]:
     name = f"**{t['name']}**" if t["name"].startswith(MILLRACE) else t["name"]
     middle, low, high = (show_seconds(t[key], unit) for key in ("median", "low", "high"))
     ratio = "–" if t["ratio"] is None else f"{t['ratio']:.2f}"
     error = "–" if t["max_error"] is None else f"{t['max_error']:.1e}" if t["max_error"] else "0"
     differing = "–" if t["differing"] is None else f"{100 * t['differing']:.3g} %"
-    return row((name, f"{middle} ({low}–{high})", ratio, error, differing))
+    return [name, f"{middle} ({low}–{high})", str(t["rounds"]), ratio, error, differing]
 
 
 def grid(cells: list[dict[str, Any]]) -> list[str]:
@@ -173,9 +170,11 @@ def extra(found: dict[str, Any]) -> list[str]:
 
 
 def machine(environment: dict[str, Any]) -> str:
+    busy = environment["load_at_start"] > environment["cores"] / 2
+    warning = "**The machine was busy with other work.** " if busy else ""
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     return (
-        f"<small>{environment['date']}, commit {environment['commit']}; {environment['cpu']}, "
+        f"<small>{warning}{environment['date']}, commit {environment['commit']}; {environment['cpu']}, "
         f"{environment['cores']} cores, {environment['threads']} threads a contender, "
         f"load {environment['load_at_start']:.1f} before; {environment['system']}, "
         f"Python {environment['python']}; {versions}.</small>"

@@ -204,9 +204,8 @@ def main() -> None:
     console.rule("Files")
     for path in sorted(out.iterdir()):
         console.print(f"  {_short(path):<40} {path.stat().st_size:>12,} bytes")
-    console.print(
-        f"  look inside: {_short(Path(sys.executable).parent)}/millrace describe {_short(file)}"
-    )
+    program = Path(sys.executable).with_name("millrace")
+    console.print(f"  look inside with: {_short(program)} describe {_short(file)}")
 
 
 if __name__ == "__main__":

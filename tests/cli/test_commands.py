@@ -123,7 +123,7 @@ def test_bench_says_where_answers_differ():
 
     expected = np.array([0.5, 0.25])
     assert compared(expected, expected.copy()) == "the same bits"
-    assert compared(expected, expected + 0.125) == "differ by up to 0.1"
+    assert compared(expected, expected + 0.125) == "within 0.1"
     assert compared(np.array(["a", "b"]), np.array(["a", "c"])) == "50.00% differ"
     assert compared(expected, expected[:, None]) == "another shape: (2, 1)"
 
@@ -147,7 +147,7 @@ def test_a_peer_is_measured_or_says_why_not(made, workshop, monkeypatch):
         "--sample", made / "array.csv", "--drop", "target",
     )  # fmt: skip
     assert [t["name"] for t in found["timings"]][2:] == ["Wrong"]
-    assert found["timings"][2]["answers"].startswith("differ by up to")
+    assert found["timings"][2]["answers"].startswith("within ")
     assert found["missing"] == ["Unwilling does not take it: no such operator"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -15,7 +15,8 @@ import millrace as mr
 from millrace.backends import reference
 from millrace.catalog import Example, Translation, examples, translate
 from millrace.catalog.registry import ask
-from millrace.ir import Program
+from millrace.catalog.translate import Sample, input_columns
+from millrace.ir import Output, Program, Select, Step
 from millrace.runtime.inputs import adapt
 
 EXAMPLES: dict[str, Example] = {f"{module}: {example.name}": example for module, example in examples()}
@@ -40,8 +41,15 @@ class Case:
 
     @cached_property
     def translation(self) -> Translation:
+        """As the converters write it; an object that is called needs a few rows to learn from."""
         with quiet():
-            return translate(self.fitted)
+            return translate(self.fitted, None if self.example.native else self._sample())
+
+    def _sample(self) -> Sample:
+        columns = input_columns(self.fitted)
+        named = any(c.name != f"x{i}" for i, c in enumerate(columns))
+        cells = plain_columns(Program(columns, (), (), named), self.rows[:8])
+        return Sample(cells, reference.run)
 
     @property
     def program(self) -> Program:
@@ -50,7 +58,8 @@ class Case:
     @cached_property
     def model(self) -> mr.CompiledModel:
         with quiet():
-            return mr.compile(self.fitted, verify=False)
+            sample = None if self.example.native else self.rows
+            return mr.compile(self.fitted, sample=sample, verify=False)
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -90,9 +99,10 @@ def run_reference(program: Program, method: str, rows: Any, translation: Transla
 
 def plain_columns(program: Program, rows: Any) -> list[Any]:
     """The columns of a table as the reference backend takes them: NumPy, with text as objects."""
-    batch = adapt(rows, program, ignore_extra=True)
-    return [np.zeros(batch.n_rows) if c is None else c if isinstance(c, np.ndarray) else _objects(c)
-            for c in batch.columns]
+    all_of_them = Select(tuple(range(len(program.columns))))
+    reader = replace(program, steps=(Step(all_of_them),), outputs=(Output("table", 0),))
+    columns = adapt(rows, reader, ignore_extra=True).columns
+    return [c if isinstance(c, np.ndarray) else _objects(c) for c in columns]
 
 
 def _objects(text: Any) -> Any:

@@ -115,16 +115,22 @@ def _with_cells(cells: Any, chosen: np.ndarray, value: Any) -> Any:
     if isinstance(cells, pd.Categorical):
         if value is None or value != value:
             return pd.Categorical.from_codes(np.where(chosen, -1, cells.codes), dtype=cells.dtype)
-        objects = cells.astype(object)
-        objects[chosen] = type(cells.categories[0])(99) if cells.categories.dtype.kind in "if" else value
-        known = cells.categories.union([objects[chosen][0]], sort=False)
-        return pd.Categorical(objects, categories=known[::-1])
+        return _with_category(cells, chosen, value)
     if cells.dtype.kind in "biu":
         cells = cells.astype(np.float64)
     with np.errstate(over="ignore"):
         cells = cells.copy()
         cells[chosen] = value
     return cells
+
+
+def _with_category(cells: pd.Categorical, chosen: np.ndarray, value: Any) -> pd.Categorical:
+    """A category of the same kind as the others, which stand in another order as well."""
+    numbers = cells.categories.dtype.kind in "iuf"
+    new = cells.categories.max() + 1 if numbers else str(value)
+    objects = cells.astype(object)
+    objects[chosen] = new
+    return pd.Categorical(objects, categories=[new, *reversed(cells.categories)])
 
 
 def _codes(case: Case, rows: Any) -> Iterator[tuple[int, Any]]:

@@ -142,7 +142,8 @@ class Translator:
                    np.array([["a"] * width] * 3, dtype=object)]
         if self.sample is None:
             return made_up
-        program = replace(x.builder.program(), outputs=(Output("x", x.at),)).live()
+        output = Output("x", x.at)
+        program = replace(x.builder.program(), outputs=(output,)).live()
         return [self.sample.evaluate(program, self.sample.columns, self.foreign)["x"], *made_up]
 
 

@@ -142,7 +142,7 @@ def _onnx_answer(raw: Any) -> Any:
 # --- Hummingbird ----------------------------------------------------------------------------------
 
 
-@peer("Hummingbird (torch)")
+@peer("Hummingbird")
 def hummingbird(fitted: Any, method: str, rows: Any) -> Run:
     """The model as tensor operations; arrays of numbers only."""
     from hummingbird.ml import convert

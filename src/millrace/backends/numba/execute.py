@@ -110,12 +110,16 @@ class Executable:
         """Rows per block: all of them when foreign code runs, else about half a millisecond's work."""
         if self.program.foreign:
             return 1 << 62
-        splits = sum(len(e.forest.feature) // 2 for e in self.engines.values())
-        if not splits:
+        if not self.engines:
             return BLOCK_ROWS
-        seconds_per_row = splits * 1.4e-11 + 1e-9 * sum(e.forest.n_trees for e in self.engines.values())
-        rows = int(_BLOCK_SECONDS / seconds_per_row) // 256 * 256
-        return min(max(rows, 256), 2 * BLOCK_ROWS)
+        seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
+        rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
+        return min(max(rows, self._least_rows), 2 * BLOCK_ROWS)
+
+    @property
+    def _least_rows(self) -> int:
+        """Walks pay for reading a tree's nodes once a block; cursors do not."""
+        return 256 if all(e.quantized.has_cursor for e in self.engines.values()) else BLOCK_ROWS
 
     def _last_uses(self) -> dict[int, list[int]]:
         """Steps whose value can be dropped after a step."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.kernels.vectors import TILE
 from millrace.ir.ops import Forest
 
 Ints = npt.NDArray[np.integer]
@@ -67,6 +68,27 @@ class Planes:
 
 
 @dataclass(frozen=True)
+class CursorSplits:
+    """Splits that are stepped through, parents first: see `kernels.cursor`.
+
+    Attributes
+    ----------
+    start : int64 (n_trees + 1,)
+    plane : uint32; rank, here, there : dtype of the planes (n_splits,)
+    """
+
+    start: Ints
+    plane: Ints
+    rank: Ints
+    here: Ints
+    there: Ints
+
+
+TOP_LEVELS = 6
+"""Levels of a large tree that are stepped through before the walk; measured in benchmarks/layout.py."""
+
+
+@dataclass(frozen=True)
 class QuantizedForest:
     """Planes, nodes and leaves, ready for the kernels.
 
@@ -78,10 +100,13 @@ class QuantizedForest:
     by_value : bool
     depth, n_leaves : int64 (n_trees,)
         Of each tree.
-    root : int64 (n_trees + 1,); nodes : uint64; bounds : float; leaf : int32 (n_nodes,)
+    root : int64 (n_trees + 1,); nodes : uint64; bounds : float
         The walk's nodes: see `kernels.walk`.
-    split_start : int64 (n_trees + 1,); plane : uint32; rank, here, there : plane_dtype
-        The cursor's splits, present when `has_cursor`: see `kernels.cursor`.
+    has_cursor : bool
+        Whether `splits` are whole trees; else they are the first levels of each, and the walk goes on
+        from ``entry[entry_start[tree] + cursor]``.
+    splits : CursorSplits
+    entry_start : int64 (n_trees,); entry : uint32
     leaf_start : int64 (n_trees,)
     value : float (n_leaves, n_values)
         Leaf values, the leaves of each tree from left to right.
@@ -96,13 +121,10 @@ class QuantizedForest:
     root: Ints
     nodes: npt.NDArray[np.uint64]
     bounds: Floats
-    leaf: npt.NDArray[np.int32]
     has_cursor: bool
-    split_start: Ints
-    plane: Ints
-    rank: Ints
-    here: Ints
-    there: Ints
+    splits: CursorSplits
+    entry_start: Ints
+    entry: npt.NDArray[np.uint32]
     leaf_start: Ints
     value: Floats
     leaf_row: Ints
@@ -133,43 +155,64 @@ def quantize(forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 2
     planes, plane, rank, bound = _numeric_planes(forest, np.flatnonzero(numeric), dtype)
     planes = _with_categories(planes, forest, plane, rank, bound, np.flatnonzero(split & ~numeric))
     highest = max(int(rank.max(initial=0)), int(planes.nan_rank.max(initial=0)))
-    by_value = highest > 0xFFFF - 1 or planes.n_planes > 0xFFFF
+    by_value = max(highest, _most_nodes(forest)) > 0xFFFF or (planes.n_planes + 1) * TILE > 0xFFFF
     rank_dtype = np.dtype(np.uint8 if highest <= 0xFF else np.uint16)
     plane_dtype = dtype if by_value else rank_dtype
     if by_value:
         bound = bound.astype(dtype)
 
     tree, depth = _depths(forest)
-    leaves, first_leaf = _leaf_order(forest, tree, depth)
+    leaves, first_leaf = _leaf_order(forest, tree, depth, ~split)
     position = _walk_order(forest, tree, depth)
-    nodes, bounds = _pack(forest, tree, position, plane, rank, bound, by_value, planes.n_planes)
+    nodes, bounds = _pack(forest, tree, position, first_leaf, plane, rank, bound, by_value, planes.n_planes)
     leaf_start = np.concatenate([[0], np.cumsum(leaves[forest.start.values[:-1]])]).astype(np.int64)
     at_leaf = np.flatnonzero(~split)
     in_order = leaf_start[tree[at_leaf]] + first_leaf[at_leaf]
-    leaf = np.zeros(len(split), np.int32)
-    leaf[position[at_leaf]] = in_order
     leaf_row = np.empty(len(at_leaf), np.int64)
     leaf_row[in_order] = forest.leaf.values[at_leaf]
     n_leaves = np.diff(leaf_start)
     limit = min(cursor_leaves, np.iinfo(rank_dtype).max + 1)
     has_cursor = not by_value and int(n_leaves.max(initial=0)) <= limit
-    here = there = splits = np.empty(0, np.int64)
-    split_start = np.zeros(1, np.int64)
-    if has_cursor:
-        splits = np.flatnonzero(split)
-        splits = splits[np.lexsort((depth[splits], tree[splits]))]
-        split_start = np.concatenate([[0], np.cumsum(np.bincount(tree[splits], minlength=forest.n_trees))])
-        here = first_leaf[splits]
-        left = forest.start.values[tree[splits]] + forest.left.values[splits]
-        there = here + leaves[left]
+    entry_start, entry = np.zeros(forest.n_trees, np.int64), np.empty(0, np.uint32)
+    stepped = split
+    if not has_cursor:
+        stepped = split & (depth < TOP_LEVELS) & (not by_value)
+        bottom = ~stepped & (depth <= TOP_LEVELS)
+        leaves, first_leaf = _leaf_order(forest, tree, depth, bottom)
+        bottom &= _reached(forest, tree, depth, stepped)
+        entry_start = np.concatenate([[0], np.cumsum(np.bincount(tree[bottom], minlength=forest.n_trees))])
+        entry = np.empty(int(entry_start[-1]), np.uint32)
+        entry[entry_start[tree[bottom]] + first_leaf[bottom]] = position[bottom]
+    splits = _cursor_splits(forest, tree, depth, stepped, leaves, first_leaf, plane, rank, rank_dtype)
     return QuantizedForest(
         planes, plane_dtype, by_value, n_leaves,
-        forest.start.values.astype(np.int64), nodes, bounds, leaf,
-        has_cursor, split_start.astype(np.int64),
-        plane[splits].astype(np.uint32), rank[splits].astype(rank_dtype),
-        here.astype(rank_dtype), there.astype(rank_dtype),
+        forest.start.values.astype(np.int64), nodes, bounds,
+        has_cursor, splits, entry_start[: forest.n_trees].astype(np.int64), entry,
         leaf_start[:-1], np.ascontiguousarray(forest.value.values[leaf_row]), leaf_row,
     )
+
+
+def _reached(forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Roots, and children of splits that are stepped through."""
+    reached = depth == 0
+    parents = np.flatnonzero(stepped)
+    base = forest.start.values[tree[parents]]
+    reached[base + forest.left.values[parents]] = True
+    reached[base + forest.right.values[parents]] = True
+    return reached
+
+
+def _cursor_splits(
+    forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bool_], leaves: Ints, first_leaf: Ints,
+    plane: Ints, rank: Ints, dtype: np.dtype[np.generic],
+) -> CursorSplits:
+    splits = np.flatnonzero(stepped)
+    splits = splits[np.lexsort((depth[splits], tree[splits]))]
+    start = np.concatenate([[0], np.cumsum(np.bincount(tree[splits], minlength=forest.n_trees))])
+    here = first_leaf[splits]
+    there = here + leaves[forest.start.values[tree[splits]] + forest.left.values[splits]]
+    return CursorSplits(start.astype(np.int64), plane[splits].astype(np.uint32), rank[splits].astype(dtype),
+                        here.astype(dtype), there.astype(dtype))
 
 
 def _numeric_planes(
@@ -273,14 +316,20 @@ def _depths(forest: Forest) -> tuple[Ints, Ints]:
     return tree, depth
 
 
-def _leaf_order(forest: Forest, tree: Ints, depth: Ints) -> tuple[Ints, Ints]:
-    """Leaves below every node, and the leftmost of them, counted from the left of its tree."""
-    start, feature = forest.start.values, forest.feature.values
-    leaves = (feature < 0).astype(np.int64)
+def _leaf_order(
+    forest: Forest, tree: Ints, depth: Ints, is_leaf: npt.NDArray[np.bool_]
+) -> tuple[Ints, Ints]:
+    """Leaves below every node, and the leftmost of them, counted from the left of its tree.
+
+    `is_leaf` may cut the trees off: what lies below such a node does not count.
+    """
+    start = forest.start.values
+    leaves = is_leaf.astype(np.int64)
+    inner = (forest.feature.values >= 0) & ~is_leaf
     by_depth = np.argsort(depth, kind="stable")
     edges = np.searchsorted(depth[by_depth], np.arange(int(depth.max(initial=0)) + 2))
     levels = [by_depth[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    levels = [nodes[feature[nodes] >= 0] for nodes in levels]
+    levels = [nodes[inner[nodes]] for nodes in levels]
     for nodes in reversed(levels):
         base = start[tree[nodes]]
         leaves[nodes] = leaves[base + forest.left.values[nodes]] + leaves[base + forest.right.values[nodes]]
@@ -308,23 +357,30 @@ def _walk_order(forest: Forest, tree: Ints, depth: Ints) -> Ints:
     return position
 
 
+def _most_nodes(forest: Forest) -> int:
+    return int(np.diff(forest.start.values).max(initial=0))
+
+
 def _pack(
-    forest: Forest, tree: Ints, position: Ints, plane: Ints, rank: Ints, bound: Floats,
+    forest: Forest, tree: Ints, position: Ints, first_leaf: Ints, plane: Ints, rank: Ints, bound: Floats,
     by_value: bool, n_planes: int,
 ) -> tuple[npt.NDArray[np.uint64], Floats]:
-    """The words of the walk, in the new order."""
+    """The words of the walk, in the new order.
+
+    A leaf reads the plane after the last one, which is all zero, and so is never left; where a split
+    keeps its rank or bound, a leaf keeps its number in the tree.
+    """
     split = forest.feature.values >= 0
     left = position.copy()
     at = np.flatnonzero(split)
     left[at] = position[forest.start.values[tree[at]] + forest.left.values[at]]
+    source = np.where(split, plane, n_planes).astype(np.uint64) * np.uint64(TILE)
     nodes = np.empty(len(tree), np.uint64)
     if by_value:
-        source = np.where(split, plane, n_planes).astype(np.uint64)
         nodes[position] = (source << np.uint64(32)) | left.astype(np.uint64)
-        bounds = np.full(len(tree), np.inf, bound.dtype)
-        bounds[position[at]] = bound[at]
+        bounds = np.empty(len(tree), bound.dtype)
+        bounds[position] = np.where(split, bound, first_leaf.astype(bound.dtype))
         return nodes, bounds
-    word = np.where(split, plane, 0).astype(np.uint64)
-    word |= np.where(split, rank, 0xFFFF).astype(np.uint64) << np.uint64(16)
+    word = source | (np.where(split, rank, first_leaf).astype(np.uint64) << np.uint64(16))
     nodes[position] = word | (left.astype(np.uint64) << np.uint64(32))
     return nodes, np.empty(0, np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.kernels import cursor, linear, ranks, row, walk
-from millrace.backends.numba.kernels.vectors import LANES
+from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS
 from millrace.backends.numba.quantize import (
     NAN_IS_ZERO,
     NAN_LEFT,
@@ -28,7 +28,8 @@ CURSOR_LEAVES = 256
 WALK_ROWS = 24
 """Fewer rows than this walk, because a cursor block costs the same for 1 row as for 256."""
 
-_PAD = 256
+_APART = 256
+"""Elements between planes beyond their rows, so that planes of 2^k rows do not share cache sets."""
 
 
 Limits = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.uint8]]
@@ -54,6 +55,14 @@ class TreeEngine:
         return quantize(self.forest, np.dtype(self.dtype), CURSOR_LEAVES)
 
     @cached_property
+    def seconds_per_row(self) -> float:
+        """About how long one row of many takes, for choosing the size of blocks."""
+        q = self.quantized
+        if q.has_cursor:
+            return 1.4e-11 * len(q.splits.plane) * q.plane_dtype.itemsize + 0.5e-9 * len(q.root)
+        return 15e-9 * len(q.root)
+
+    @cached_property
     def read(self) -> tuple[frozenset[int], frozenset[int]]:
         """Columns that are read as numbers of the engine's dtype, and all columns that are read."""
         numeric = set(self.quantized.planes.column.tolist())
@@ -71,17 +80,25 @@ class TreeEngine:
         q, forest = self.quantized, self.forest
         if forest.linear is not None:
             return self._linear_sums(columns, n_rows)
-        room = -(-n_rows // LANES) * LANES
+        room = -(-n_rows // LANES) * LANES + TILE
         planes, stride = self._planes(columns, n_rows)
         sums = np.empty((forest.n_outputs, room), forest.value.dtype)
         sums[:] = forest.base.values[:, None]
+        s = q.splits
         if q.has_cursor and n_rows >= WALK_ROWS:
-            cursor.cursor_sums(planes, stride, n_rows, q.split_start, q.plane, q.rank, q.here, q.there,
+            cursor.cursor_sums(planes, stride, n_rows, s.start, s.plane, s.rank, s.here, s.there,
                                q.leaf_start, q.value, forest.target.values, sums)
         else:
-            walk.walk_sums(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf,
-                           q.value, forest.target.values, sums)
+            top = self._no_top if q.has_cursor or n_rows < WALK_ROWS else s.start
+            tiles, size = _tiles(planes, stride, n_rows)
+            walk.walk_sums(q.nodes, q.bounds, tiles, size, planes, stride, n_rows, q.root, top, s.plane,
+                           s.rank, s.here, s.there, q.entry_start, q.entry, q.leaf_start, q.value,
+                           forest.target.values, sums)
         return sums[:, :n_rows].T
+
+    @cached_property
+    def _no_top(self) -> npt.NDArray[np.int64]:
+        return np.zeros(self.forest.n_trees + 1, np.int64)
 
     def _linear_sums(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[Any]:
         forest, models = self.forest, self.forest.linear
@@ -102,14 +119,16 @@ class TreeEngine:
         q = self.quantized
         planes, stride = self._planes(columns, n_rows)
         reached = np.empty((n_rows, self.forest.n_trees), np.int64)
-        walk.walk_leaves(q.nodes, q.bounds, q.by_value, planes, stride, n_rows, q.root, q.leaf, reached)
+        tiles, size = _tiles(planes, stride, n_rows)
+        walk.walk_leaves(q.nodes, q.bounds, tiles, size, n_rows, q.root, q.leaf_start, reached)
         return q.leaf_row[reached]
 
     def _planes(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> tuple[npt.NDArray[Any], int]:
         """All planes of these rows, flat, and the elements from one to the next."""
         q = self.quantized
-        stride = -(-n_rows // _PAD) * _PAD
+        stride = -(-n_rows // LANES) * LANES + _APART
         planes = np.empty((q.planes.n_planes + 1) * stride, q.plane_dtype)
+        planes[q.planes.n_planes * stride :] = 0
         if q.by_value:
             self._value_planes(columns, n_rows, planes, stride)
         elif q.planes.n_numeric:
@@ -127,7 +146,6 @@ class TreeEngine:
         self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int, planes: npt.NDArray[Any], stride: int
     ) -> None:
         q = self.quantized
-        planes[q.planes.n_planes * stride :] = 0
         for plane, (column, rule) in enumerate(zip(q.planes.column, q.planes.rule, strict=True)):
             out = planes[plane * stride : plane * stride + n_rows]
             out[:] = columns[column]
@@ -171,8 +189,8 @@ class TreeEngine:
             row.LUT: np.ascontiguousarray(p.lut),
             row.LUT_SOURCE: p.lut_source,
             row.NODES: q.nodes,
-            row.ROOT: np.concatenate([q.root[:-1], np.full(8, q.root[0])]).astype(np.int64),
-            row.LEAF: q.leaf,
+            row.ROOT: np.concatenate([q.root[:-1], np.full(WALKS, q.root[0])]).astype(np.int64),
+            row.LEAF_START: q.leaf_start,
             row.VALUE: q.value,
             row.TARGET: forest.target.values,
             row.BASE: forest.base.values,
@@ -188,3 +206,10 @@ class TreeEngine:
         for field, array in arrays.items():
             model[field] = array.__array_interface__["data"][0]
         return model, list(arrays.values())
+
+
+def _tiles(planes: npt.NDArray[Any], stride: int, n_rows: int) -> tuple[npt.NDArray[Any], int]:
+    """Planes that lie one after another, in tiles of 16 rows; flat, and the elements of a tile."""
+    n_tiles = -(-n_rows // TILE)
+    tiles = planes.reshape(-1, stride // TILE, TILE)[:, :n_tiles].transpose(1, 0, 2)
+    return np.ascontiguousarray(tiles).reshape(-1), tiles.shape[1] * TILE

@@ -24,7 +24,7 @@ _CACHE = 1 << 16
 def category_hash(text: str) -> int:
     """The number that CatBoost compares in place of a category: a signed 32-bit integer.
 
-    >>> category_hash("3"), category_hash("")
+    >>> category_hash("4"), category_hash("")
     (-78686594, 797982799)
     """
     low = cityhash64(text.encode()) & 0xFFFFFFFF

@@ -194,23 +194,22 @@ def compared(expected: Any, got: Any) -> str:
         return f"{wrong.mean():.2%} differ" if wrong.any() else "the same"
     if expected.dtype == got.dtype and expected.tobytes() == got.tobytes():
         return "the same bits"
-    return f"differ by up to {np.nanmax(np.abs(expected - got), initial=0.0):.1g}"
+    return f"within {np.nanmax(np.abs(expected - got), initial=0.0):.1g}"
 
 
 def _table(timings: Sequence[Timing], method: str, n_rows: int) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{method}, medians of runs that take turns")
-    table.add_column("")
-    for name in (f"{n_rows:,} rows", "rows/s", "ratio", "one row", "ratio"):
-        table.add_column(name, justify="right")
-    table.add_column("answers")
+    table.add_column("", no_wrap=True)
+    for name in (f"{n_rows:,} rows", "ratio", "one row", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("answers", no_wrap=True)
     first = timings[0]
     for t in timings:
         table.add_row(
             t.name,
             _spoken(t.batch_seconds),
-            f"{n_rows / t.batch_seconds:,.0f}" if t.batch_seconds else "",
             _ratio(first.batch_seconds, t.batch_seconds),
             _spoken(t.row_seconds),
             _ratio(first.row_seconds, t.row_seconds),
@@ -226,4 +225,6 @@ def _spoken(seconds: float | None) -> str:
 
 
 def _ratio(first: float | None, other: float | None) -> str:
-    return f"{first / other:,.1f}x" if first and other else ""
+    if not first or not other:
+        return ""
+    return f"{first / other:,.0f}x" if first > 20 * other else f"{first / other:.1f}x"

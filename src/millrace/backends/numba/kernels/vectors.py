@@ -18,6 +18,12 @@ LANES = 256
 SEARCH_LANES = 32
 """Rows that are searched for at once: as many independent loads in flight."""
 
+TILE = 16
+"""Rows whose values of one plane lie side by side, for the walks."""
+
+WALKS = 16
+"""Walks from node to node that go on at once."""
+
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -146,6 +152,80 @@ def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  
         return context.get_dummy_value()
 
     return sig, codegen
+
+
+def _make_walk(apart: int) -> Any:
+    """The walk for lanes that read values `apart` elements from each other."""
+
+    @intrinsic
+    def walk(typingctx, nodes, bounds, tile, first, at):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        sig = types.void(nodes, bounds, tile, types.intp, at)
+
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            node_at, bound_at, tile_at, start_at = (
+                _data(context, builder, sig, args, k) for k in (0, 1, 2, 4)
+            )
+            base = builder.gep(tile_at, [args[3]])
+            by_value = isinstance(sig.args[2].dtype, types.Float)
+            lanes = [ir.Constant(_I64, k) for k in range(WALKS)]
+            starts = [builder.load(builder.gep(start_at, [k])) for k in lanes]
+
+            def visit(here: Any, lane: int) -> Any:
+                word = builder.load(builder.gep(node_at, [here]))
+                high = builder.lshr(word, ir.Constant(_I64, 32))
+                offset = high if by_value else builder.and_(word, ir.Constant(_I64, 0xFFFF))
+                place = builder.gep(builder.gep(base, [ir.Constant(_I64, lane * apart)]), [offset])
+                value = builder.load(place)
+                if by_value:
+                    bound = builder.load(builder.gep(bound_at, [here]))
+                    right = builder.fcmp_unordered(">", value, bound)
+                    left = builder.and_(word, ir.Constant(_I64, 0xFFFFFFFF))
+                else:
+                    rank = builder.trunc(builder.lshr(word, ir.Constant(_I64, 16)), ir.IntType(16))
+                    wide = value if value.type.width == 16 else builder.zext(value, ir.IntType(16))
+                    right, left = builder.icmp_unsigned(">", wide, rank), high
+                return builder.add(left, builder.zext(right, _I64))
+
+            entry = builder.block
+            body = builder.append_basic_block("visit")
+            done = builder.append_basic_block("arrived")
+            builder.branch(body)
+
+            builder.position_at_end(body)
+            here = [builder.phi(_I64) for _ in lanes]
+            moved = ir.Constant(_I64, 0)
+            last = []
+            for phi, start in zip(here, starts, strict=True):
+                phi.add_incoming(start, entry)
+            once = [visit(phi, lane) for lane, phi in enumerate(here)]
+            for lane, node in enumerate(once):  # a leaf stays: two visits for one test
+                last.append(visit(node, lane))
+                moved = builder.or_(moved, builder.xor(node, last[-1]))
+            for phi, node in zip(here, last, strict=True):
+                phi.add_incoming(node, body)
+            builder.cbranch(builder.icmp_unsigned("!=", moved, ir.Constant(_I64, 0)), body, done)
+
+            builder.position_at_end(done)
+            for k, node in zip(lanes, last, strict=True):
+                builder.store(node, builder.gep(start_at, [k]))
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return walk
+
+
+walk_rows = _make_walk(1)
+"""Take 16 walks, one a row, from the nodes ``at`` to their leaves, which replace them.
+
+``walk_rows(nodes, bounds, tile, first, at)``: walk k reads plane p at ``tile[first + 16 p + k]``. A node
+is a word of `nodes`. With integer tiles it holds 16 p (16 bits), rank (16 bits) and left child (32 bits);
+with float tiles left child (32 bits) and 16 p (32 bits), and its bound is in `bounds`. The right child
+follows the left one; NaN goes right. A leaf is its own left child and sends nothing right.
+"""
+
+walk_trees = _make_walk(0)
+"""The same for 16 trees and one row: all walks read plane p at ``tile[first + 16 p]``."""
 
 
 @intrinsic
