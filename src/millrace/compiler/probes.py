@@ -55,6 +55,7 @@ class Probes:
     def __init__(self, model: CompiledModel, sample: Any) -> None:
         binding = tuple("object" if c.kind == "text" else "float64" for c in model.program.columns)
         self.program = rewrite(model.program.bound(binding))
+        self.read = self.program.used_columns
         self.columns = _columns(self.program, sample)
         self.forests = _direct_forests(self.program)
 
@@ -70,7 +71,8 @@ class Probes:
         for forest, inputs in self.forests:
             _stand_on_paths(forest, inputs, block, rng)
         yield "boundary", _frame(program, columns, block, rng, "")
-        some = rng.random(block.shape) < min(0.5, 2 / max(1, block.shape[1]))
+        some = rng.random(block.shape) < min(0.5, 2 / max(1, len(self.read)))
+        some &= np.isin(np.arange(block.shape[1]), self.read)
         few = max(1, n_rows // 4)
         odd_values = (("missing", np.nan), ("infinite", np.inf), ("-infinite", -np.inf), ("-0.0", -0.0))
         for kind, value in odd_values:
@@ -198,7 +200,7 @@ def _stand_on_paths(
     low, high = np.full(block.shape, -np.inf), np.full(block.shape, np.inf)
     base = forest.start.values[rng.integers(0, forest.n_trees, n)]
     node = base.copy()
-    column_of = np.array(inputs)
+    column_of = np.array(inputs, np.int64)
     live = np.arange(n)
     while len(live):
         live = live[forest.feature.values[node[live]] >= 0]

@@ -47,7 +47,7 @@ def needed_columns(program: Program, widths: tuple[int, ...]) -> list[set[int]]:
         needed[output.step].update(range(widths[output.step]))
     for position in range(len(program.steps) - 1, -1, -1):
         step, wanted = program.steps[position], needed[position]
-        if not wanted:
+        if not wanted and widths[position]:
             continue
         match step.op:
             case Take(columns):

@@ -129,6 +129,9 @@ class Encode:
         Raise `UnknownCategoryError` for values that would get `unknown`.
     owner_column : str
         The column named in that error.
+    hashed : bool
+        The categories are hashes (`cityhash.category_hash`) of the cells' texts, as CatBoost keeps them:
+        strings and integers have one, floats and missing cells raise `ColumnTypeError`.
     """
 
     categories: Array | Text
@@ -138,6 +141,7 @@ class Encode:
     unknown: int = -1
     strict: bool = False
     owner_column: str = ""
+    hashed: bool = False
 
 
 @dataclass(frozen=True)

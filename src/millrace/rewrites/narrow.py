@@ -48,13 +48,14 @@ def narrow(program: Program) -> Program:
     """The program without the columns that nothing needs."""
     types = infer(program, program.binding)
     needed = needed_columns(program, tuple(t.width for t in types))
-    if all(len(n) == t.width for n, t in zip(needed, types, strict=True) if n):
+    if all(len(n) == t.width for n, t in zip(needed, types, strict=True)):
         return program
     builder = Builder(program.columns, program.named)
     kept: list[_Kept | None] = []
     for position, step in enumerate(program.steps):
         wanted = sorted(needed[position])
-        kept.append(_rebuild(builder, step, wanted, kept, types, position) if wanted else None)
+        live = bool(wanted) or types[position].width == 0
+        kept.append(_rebuild(builder, step, wanted, kept, types, position) if live else None)
     for output in program.outputs:
         source = kept[output.step]
         assert source is not None

@@ -61,7 +61,9 @@ def compute(op: Op, inputs: list[Array]) -> Array:
         case Gather(table):
             picked = (table.array() if isinstance(table, Text) else table.values)[inputs[0][:, 0]]
             return picked[:, None] if picked.ndim == 1 else picked
-        case Select() | Take() | Concat() | Guard() | Encode() | Trees() | Leaves() | Call():
+        case Take(columns):
+            return inputs[0][:, list(columns)]
+        case Select() | Concat() | Guard() | Encode() | Trees() | Leaves() | Call():
             raise AssertionError("handled by Executable._apply")
         case _:
             assert_never(op)

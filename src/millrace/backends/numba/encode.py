@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
 from millrace.ir.arrays import Text
+from millrace.ir.cityhash import category_hash, category_text
 from millrace.ir.ops import Encode, IsMissing
 from millrace.ir.types import cast_dtype
 
@@ -39,6 +40,9 @@ class Encoder:
 
     def __call__(self, column: Any, first_row: int) -> Codes:
         """Codes of a column; `first_row` is its row number in the input, for messages."""
+        if self.op.hashed:
+            cells = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
+            return np.array([self.cell(v) for v in cells], np.int32)
         if not isinstance(column, np.ndarray):
             codes = self._arrow(column)
         elif column.dtype == object:
@@ -53,6 +57,8 @@ class Encoder:
 
     def cell(self, value: Any) -> int:
         """The code of one value."""
+        if self.op.hashed:
+            return self.lookup.get(category_hash(category_text(value)), self.op.unknown)
         if value is None:
             return self.op.none if self.op.none != self.op.unknown else self.op.nan
         if is_nan(value):

@@ -151,8 +151,8 @@ class Executable:
         match op:
             case Select(positions):
                 return [columns[p] for p in positions]
-            case Take(positions):
-                return _take(inputs[0], positions)
+            case Take(positions) if isinstance(inputs[0], list):
+                return [inputs[0][p] for p in positions]
             case Concat():
                 return _concat(inputs, self.types[position].dtype, n_rows)
             case Guard():
@@ -273,12 +273,6 @@ def _common_base(arrays: list[Array]) -> Array | None:
 
 def _only_column(value: Any) -> Any:
     return value[0] if isinstance(value, list) else value[:, 0]
-
-
-def _take(value: Any, positions: tuple[int, ...]) -> Any:
-    if isinstance(value, list):
-        return [value[p] for p in positions]
-    return value[:, list(positions)]
 
 
 def _concat(inputs: list[Any], dtype: str, n_rows: int) -> Any:

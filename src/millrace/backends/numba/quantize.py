@@ -260,7 +260,7 @@ def _padded(
     half = np.array([1 << (max(int(c), 1).bit_length() - 1) for c in count], np.int64)
     table_at = np.concatenate([[0], np.cumsum(2 * half - 1)]).astype(np.int64)
     table = np.full(max(int(table_at[-1]), 1), np.inf, dtype)
-    target = np.repeat(table_at[:-1] - first, count) + np.arange(len(distinct))
+    target = np.repeat(table_at[:-1] - first, count).astype(np.int64) + np.arange(len(distinct))
     table[target] = distinct
     return table, table_at[:-1], half
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
 from millrace.ir.arrays import Text
+from millrace.ir.cityhash import category_hash, category_text
 from millrace.ir.ops import Encode, IsMissing
 from millrace.ir.types import cast_dtype
 
@@ -64,8 +65,10 @@ def encode(column: Block, op: Encode) -> npt.NDArray[np.int32]:
         cells = [float(v) if isinstance(v, (int, float, np.number, bool, np.bool_)) else v
                  for v in column.tolist()]
     encoded = np.empty(len(cells), dtype=np.int32)
-    for row, value in enumerate(cells):
-        if value is None:
+    for row, value in enumerate(column.tolist() if op.hashed else cells):
+        if op.hashed:
+            code = table.get(float(category_hash(category_text(value))), op.unknown)
+        elif value is None:
             code = op.none
         elif is_nan(value):
             code = op.nan

@@ -6,72 +6,36 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from millrace.catalog.catboost.cityhash import category_hash
 from millrace.catalog.catboost.formula import LOGARITHMS, MULTI_LABEL, Formula
 from millrace.catalog.catboost.model import Features, read, read_forest, refuse
 from millrace.catalog.registry import Context, Decline, Outputs, Result, converts, vector
-from millrace.errors import ColumnTypeError
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
-from millrace.ir.ops import Call, Encode
+from millrace.ir.ops import Encode
 from millrace.ir.program import Column
 
 
-class CategoryHashes:
-    """Stands in a program for CatBoost's hashing of category texts."""
-
-    def transform(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Hashes of the cells (n_samples, width): strings, integers and booleans.
-
-        Raises
-        ------
-        ColumnTypeError
-            On floats and missing cells, as CatBoost does.
-        """
-        cells = [category_hash(_text(value)) for value in block.ravel().tolist()]
-        return np.array(cells, np.float64).reshape(block.shape)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, np.integer, np.bool_)):
-        return str(int(value))
-    raise ColumnTypeError.unsupported(
-        f"the category {value!r} ({type(value).__name__})",
-        "text or integers; CatBoost takes neither floats nor missing cells as categories",
-    )
-
-
-def _block(x: Value, features: Features, context: Context) -> Value:
+def _block(x: Value, features: Features) -> Value:
     """What the splits look at: numbers as float32, then an indicator for each one-hot value."""
     parts = []
     if features.numbers:
         parts.append(x.take(features.numbers).cast("float32"))
     for column, hashes in features.categories:
         codes = Encode(
-            Array(np.array(hashes, np.float64)), Array(np.arange(len(hashes), dtype=np.int32))
+            Array(np.array(hashes, np.float64)), Array(np.arange(len(hashes), dtype=np.int32)), hashed=True
         )
-        hashed = _hashed(x.column(column), context)
-        parts.append(hashed.encode(codes).one_hot(len(hashes), "float32"))
+        parts.append(x.column(column).encode(codes).one_hot(len(hashes), "float32"))
     if not parts:  # no tree has a split, but the answer has as many rows as the input
         return x.column(0).is_missing()
     return x.builder.concat(parts)
-
-
-def _hashed(x: Value, context: Context) -> Value:
-    key = f"{context.path}/categories" if context.path else "categories"
-    context.translator.foreign[key] = CategoryHashes()
-    return x.then(Call(key, "transform", key, "CatBoost compares hashes of category texts", 1))
 
 
 def _formula(model: Any, x: Value, context: Context) -> Formula:
     document = read(model)
     refuse(document)
     features = Features.of(document["features_info"])
-    raw = _block(x, features, context).trees(read_forest(document, features))
+    raw = _block(x, features).trees(read_forest(document, features))
     scale, bias = document["scale_and_bias"]
     if scale != 1:
         raw = raw * np.float64(scale)
@@ -82,8 +46,6 @@ def _formula(model: Any, x: Value, context: Context) -> Formula:
     classes = np.asarray(model.classes_)
     if len(classes) > 2 and loss not in MULTI_LABEL and len(classes) != raw.width:
         raise Decline("it was fitted on fewer classes than it names")
-    if features.categories:
-        context.note("categories are hashed in Python, as CatBoost compares hashes of their texts")
     if len(classes):
         context.bound(*LOGARITHMS)
     return Formula(raw, loss, classes if len(classes) else None, _threshold(model))

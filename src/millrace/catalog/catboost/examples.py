@@ -89,14 +89,12 @@ def _classifier_examples() -> Iterator[Example]:
 
 
 def _frame_examples() -> Iterator[Example]:
-    # There is no primitive for the hashing of category texts: models with categories call Python.
     whole = {"one_hot_max_size": 20}
     yield Example("frame", _maker("CatBoostRegressor", "count", frame="numbers"))
     for policy in ("SymmetricTree", "Depthwise", "Lossguide"):
         yield Example(
             f"frame-categories-{policy.lower()}",
             _maker("CatBoostRegressor", "count", frame="categories", grow_policy=policy, **whole),
-            native=False,
         )
     yield Example(
         "frame-categories-classes",

@@ -38,9 +38,23 @@ def _sum(model: Any, columns: list[int]) -> Forest:
     return forest(nodes, value, base=np.zeros(len(columns)))
 
 
+def _state_order(model: Any, context: Context) -> None:
+    """With several threads the source adds the trees in the order in which they finish.
+
+    However n numbers of one sign are added, two orders differ by less than n units in the last place;
+    sums of both signs, and logarithms of what is almost 1, by n of the largest term's.
+    """
+    if model.n_jobs not in (None, 1):
+        n = len(model.estimators_)
+        largest = max(float(np.abs(e.tree_.value).max()) for e in model.estimators_)
+        context.bound(2 * n, 2 * n * np.finfo(np.float64).eps * max(largest, 1.0),
+                      "with n_jobs the source adds the trees in the order in which its threads finish")
+
+
 @converts("sklearn.ensemble.RandomForestRegressor", "sklearn.ensemble.ExtraTreesRegressor")
 def forest_regressor(model: Any, x: Value, context: Context) -> Outputs:
-    """The mean of the trees, one or several targets; exact."""
+    """The mean of the trees, one or several targets; exact, see `_state_order` for n_jobs."""
+    _state_order(model, context)
     x = validated(model, x)
     trees = _sum(model, list(range(model.n_outputs_)))
     mean = x.trees(trees) / np.float64(len(model.estimators_))
@@ -51,8 +65,10 @@ def forest_regressor(model: Any, x: Value, context: Context) -> Outputs:
 def forest_classifier(model: Any, x: Value, context: Context) -> Outputs:
     """The mean of the trees' probabilities, one or several outputs; exact.
 
-    The first of equally probable classes wins, after the division: it can make sums equal.
+    The first of equally probable classes wins, after the division: it can make sums equal. See
+    `_state_order` for n_jobs.
     """
+    _state_order(model, context)
     x = validated(model, x)
     stride = int(model.estimators_[0].tree_.max_n_classes)
     parts = class_columns(np.atleast_1d(model.n_classes_).tolist(), stride)

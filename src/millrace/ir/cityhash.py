@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
+from millrace.errors import ColumnTypeError
+
 _MASK = (1 << 64) - 1
 _K0 = 0xC3A5C85C97CB3127
 _K1 = 0xB492B66FBE98F273
@@ -29,6 +33,24 @@ def category_hash(text: str) -> int:
     """
     low = cityhash64(text.encode()) & 0xFFFFFFFF
     return low - (1 << 32) if low >> 31 else low
+
+
+def category_text(value: object) -> str:
+    """The text by which CatBoost knows a category: strings, integers and booleans.
+
+    Raises
+    ------
+    ColumnTypeError
+        On floats and missing cells, as CatBoost does.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, np.integer, np.bool_)):
+        return str(int(value))
+    raise ColumnTypeError.unsupported(
+        f"the category {value!r} ({type(value).__name__})",
+        "text or integers; CatBoost takes neither floats nor missing cells as categories",
+    )
 
 
 def cityhash64(data: bytes) -> int:
