@@ -54,7 +54,9 @@ class UnsupportedModelError(MillraceError, TypeError):
         )
 
     @classmethod
-    def declined(cls, path: str, class_name: str, reason: str, remedy: str) -> UnsupportedModelError:
+    def declined(
+        cls, path: str, class_name: str, reason: str, remedy: str
+    ) -> UnsupportedModelError:
         where = f" at step {path!r}" if path else ""
         return cls(f"Cannot compile {class_name}{where}: {reason}. {remedy}")
 
@@ -183,8 +185,10 @@ class ModelFileError(MillraceError, ValueError):
 
     @classmethod
     def not_a_model(cls, path: object, why: str) -> ModelFileError:
-        return cls(f"{path} is not a Millrace model file: {why}. Expected a .mill file "
-                   f"written by model.save() or `millrace compile`.")
+        return cls(
+            f"{path} is not a Millrace model file: {why}. Expected a .mill file "
+            f"written by model.save() or `millrace compile`."
+        )
 
     @classmethod
     def damaged(cls, path: object, seen: str, expected: str) -> ModelFileError:
@@ -236,7 +240,9 @@ class FileInputError(MillraceError, ValueError):
 
     @classmethod
     def unknown_format(cls, path: object, known: Sequence[str]) -> FileInputError:
-        return cls(f"Cannot tell the format of {path} from its name. Expected one of {_listing(list(known))}.")
+        return cls(
+            f"Cannot tell the format of {path} from its name. Expected one of {_listing(list(known))}."
+        )
 
 
 class MissingDependencyError(MillraceError, ImportError):
@@ -244,5 +250,7 @@ class MissingDependencyError(MillraceError, ImportError):
 
     @classmethod
     def of(cls, library: str, purpose: str, extra: str) -> MissingDependencyError:
-        return cls(f"{purpose} needs {library}, which is not installed. "
-                   f"Install it with: pip install 'millrace[{extra}]'")
+        return cls(
+            f"{purpose} needs {library}, which is not installed. "
+            f"Install it with: pip install 'millrace[{extra}]'"
+        )

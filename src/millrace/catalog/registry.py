@@ -275,7 +275,9 @@ def ask(source: Any, method: str, rows: Any) -> Any:
     function = getattr(source, plain_name)
     if not option:
         return function(rows)
-    return function(rows, **({option: True} if option[0].islower() else {"prediction_type": option}))
+    return function(
+        rows, **({option: True} if option[0].islower() else {"prediction_type": option})
+    )
 
 
 def _registered_name(cls: type) -> str | None:
@@ -283,7 +285,10 @@ def _registered_name(cls: type) -> str | None:
     for base in cls.__mro__:
         if (name := public_name(base)) in _REGISTRY.converters:
             return name
-        if any(inspect.isfunction(v) or isinstance(v, property)
-               for k, v in vars(base).items() if k not in ("__init__", "__repr__")):
+        if any(
+            inspect.isfunction(v) or isinstance(v, property)
+            for k, v in vars(base).items()
+            if k not in ("__init__", "__repr__")
+        ):
             return None
     return None

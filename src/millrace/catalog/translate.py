@@ -131,15 +131,20 @@ class Translator:
                 outputs[method] = Result((x.then(call),), shape)
         if not outputs:
             raise UnsupportedModelError.declined(
-                path, name, f"{reason}, and calling its methods on made-up rows failed",
-                "Pass a few rows of the kind that it was fitted on: compile(fitted, sample=X).")
+                path,
+                name,
+                f"{reason}, and calling its methods on made-up rows failed",
+                "Pass a few rows of the kind that it was fitted on: compile(fitted, sample=X).",
+            )
         return outputs
 
     def _probe_rows(self, source: Any, x: Value) -> list[npt.NDArray[Any]]:
         """Blocks to ask a foreign step with: real rows where there are some, then made-up ones."""
         width = int(getattr(source, "n_features_in_", x.width))
-        made_up = [np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width)),
-                   np.array([["a"] * width] * 3, dtype=object)]
+        made_up = [
+            np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width)),
+            np.array([["a"] * width] * 3, dtype=object),
+        ]
         if self.sample is None:
             return made_up
         output = Output("x", x.at)
@@ -172,7 +177,7 @@ def _probe(source: Any, candidates: list[Any], method: str) -> tuple[int, str, S
     for rows in candidates:
         try:
             answer = getattr(source, method)(rows)
-        except Exception:  # noqa: BLE001 - a foreign object may raise anything on a probe
+        except Exception:
             continue
         if hasattr(answer, "toarray"):
             kind = "csr_array" if type(answer).__name__.endswith("array") else "csr_matrix"
@@ -211,8 +216,11 @@ def input_columns(source: Any) -> tuple[Column, ...]:
     width = getattr(source, "n_features_in_", None)
     if width is None:
         raise UnsupportedModelError.declined(
-            "", public_name(type(source)), "it does not say how many columns it was fitted on",
-            "Expected a fitted object with n_features_in_.")
+            "",
+            public_name(type(source)),
+            "it does not say how many columns it was fitted on",
+            "Expected a fitted object with n_features_in_.",
+        )
     return tuple(Column(f"x{i}") for i in range(int(width)))
 
 
@@ -242,6 +250,9 @@ def translate(source: Any, sample: Sample | None = None) -> Translation:
         else:
             builder.output(method, result.values[0], result.shape)
     return Translation(
-        check(builder.program()), translator.foreign, tuple(translator.records),
-        tuple(translator.notes), tuple(translator.bounds),
+        check(builder.program()),
+        translator.foreign,
+        tuple(translator.records),
+        tuple(translator.notes),
+        tuple(translator.bounds),
     )

@@ -26,7 +26,7 @@ VERIFY_SECONDS = 0.25
 """Time that `compile` gives the rows that verification makes up; `model.verify` takes longer."""
 
 
-def compile(  # noqa: A001 - the field's word
+def compile(
     fitted: Any,
     *,
     sample: Any = None,
@@ -77,7 +77,9 @@ def _sample(fitted: Any, rows: Any) -> Sample | None:
     reads_all = Program(columns, (Step(Select(tuple(width))),), (Output("x", 0),), named)
     few = rows.slice(0, 8) if hasattr(rows, "slice") else rows[:8]
     batch = adapt(few, reads_all, ignore_extra=True)
-    cells = [c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object) for c in batch.columns]
+    cells = [
+        c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object) for c in batch.columns
+    ]
     return Sample(cells, lambda program, columns, foreign: run(program, columns, foreign))
 
 
@@ -85,7 +87,9 @@ def _info(fitted: Any, translation: Translation) -> ModelInfo:
     return ModelInfo(
         source=public_name(type(fitted)),
         classes=_classes(fitted),
-        feature_names=tuple(c.name for c in translation.program.columns) if translation.program.named else None,
+        feature_names=tuple(c.name for c in translation.program.columns)
+        if translation.program.named
+        else None,
         feature_names_out=_feature_names_out(fitted),
         ignore_extra=_ignores_extra(fitted),
         steps=tuple((r.path, r.source, r.status, r.reason) for r in translation.records),

@@ -55,8 +55,10 @@ class Difference:
     input: str = ""
 
     def __str__(self) -> str:
-        return (f"{self.method} on {self.kind} rows, row {self.row}: source {self.expected}, "
-                f"compiled {self.got}" + (f"; input {self.input}" if self.input else ""))
+        return (
+            f"{self.method} on {self.kind} rows, row {self.row}: source {self.expected}, "
+            f"compiled {self.got}" + (f"; input {self.input}" if self.input else "")
+        )
 
 
 @dataclass
@@ -96,9 +98,14 @@ class Report:
         n = sum(self.rows.values())
         if self.differences:
             return f"{len(self.differences)} difference(s) on {n:,} rows"
-        how = "the same bits" if self.largest_ulp == 0 else (
-            f"within {self.largest_ulp:.0f} ulp (allowed: {self.bound_ulp:.0f} ulp or "
-            f"{self.bound_absolute:g})")
+        how = (
+            "the same bits"
+            if self.largest_ulp == 0
+            else (
+                f"within {self.largest_ulp:.0f} ulp (allowed: {self.bound_ulp:.0f} ulp or "
+                f"{self.bound_absolute:g})"
+            )
+        )
         return f"{how} on {n:,} rows x {len(self.methods)} method(s)"
 
     def __str__(self) -> str:
@@ -125,8 +132,10 @@ def verify(
 ) -> Report:
     """Compare a compiled model with its source; see `CompiledModel.verify`."""
     if source is None:
-        raise InputError("verify needs the fitted object to compare with: this model was loaded from a "
-                         "file. Pass it as source=fitted.")
+        raise InputError(
+            "verify needs the fitted object to compare with: this model was loaded from a "
+            "file. Pass it as source=fitted."
+        )
     started = time.perf_counter()
     methods = _comparable(model, source)
     bounds = model.info.provenance.get("bounds", [])
@@ -204,8 +213,9 @@ def _compare(
         if refused is not None and refused_too is not None:
             report.refused[kind] = max(report.refused.get(kind, 0), n)
         else:
-            report.differences.append(Difference(
-                method, kind, -1, _spoken(refused, expected), _spoken(refused_too, got)))
+            report.differences.append(
+                Difference(method, kind, -1, _spoken(refused, expected), _spoken(refused_too, got))
+            )
         return
     if method == report.methods[0]:
         report.rows[kind] = report.rows.get(kind, 0) + n
@@ -235,8 +245,10 @@ class _Slack:
         if not products:
             return self.stated
         batch = self.model.adapt(self.method, self.rows)
-        columns = [c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
-                   for c in batch.columns]
+        columns = [
+            c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
+            for c in batch.columns
+        ]
         outputs = tuple(Output(str(i), s.inputs[0]) for i, s in enumerate(products))
         factors = run(replace(program, outputs=outputs), columns, self.model.foreign)
         most = self.stated
@@ -254,12 +266,16 @@ def _answer(function: Any) -> tuple[Any, Exception | None]:
         warnings.simplefilter("ignore")
         try:
             return function(), None
-        except Exception as error:  # noqa: BLE001 - whatever the source raises, ours must too
+        except Exception as error:
             return None, error
 
 
 def _spoken(error: Exception | None, answer: Any) -> str:
-    return f"raises {type(error).__name__}: {str(error)[:200]}" if error else f"answers {str(answer)[:80]}"
+    return (
+        f"raises {type(error).__name__}: {str(error)[:200]}"
+        if error
+        else f"answers {str(answer)[:80]}"
+    )
 
 
 def _dense(answer: Any) -> np.ndarray[Any, Any]:
@@ -269,18 +285,31 @@ def _dense(answer: Any) -> np.ndarray[Any, Any]:
 
 
 def _compare_arrays(
-    expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any], method: str, kind: str, rows: Any,
-    report: Report, slack: _Slack,
+    expected: np.ndarray[Any, Any],
+    got: np.ndarray[Any, Any],
+    method: str,
+    kind: str,
+    rows: Any,
+    report: Report,
+    slack: _Slack,
 ) -> None:
     if expected.shape != got.shape or expected.dtype != got.dtype:
-        report.differences.append(Difference(
-            method, kind, -1, f"{expected.dtype}{expected.shape}", f"{got.dtype}{got.shape}"))
+        report.differences.append(
+            Difference(
+                method, kind, -1, f"{expected.dtype}{expected.shape}", f"{got.dtype}{got.shape}"
+            )
+        )
         return
     if expected.dtype.kind != "f":
         wrong = expected != got
         if expected.dtype == object:
-            both_nan = np.array([a != a and b != b for a, b in  # noqa: PLR0124
-                                 zip(expected.ravel(), got.ravel(), strict=True)], bool)
+            both_nan = np.array(
+                [
+                    a != a and b != b
+                    for a, b in zip(expected.ravel(), got.ravel(), strict=True)
+                ],
+                bool,
+            )
             wrong = np.asarray(wrong, bool) & ~both_nan.reshape(expected.shape)
     else:
         distance = ulp_distance(expected, got)
@@ -291,8 +320,9 @@ def _compare_arrays(
                 wrong &= ~(np.abs(expected - got) <= slack())
     if wrong.any():
         at = int(np.argwhere(np.atleast_1d(wrong))[0][0])
-        report.differences.append(Difference(
-            method, kind, at, repr(expected[at]), repr(got[at]), _row_text(rows, at)))
+        report.differences.append(
+            Difference(method, kind, at, repr(expected[at]), repr(got[at]), _row_text(rows, at))
+        )
 
 
 def ulp_distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

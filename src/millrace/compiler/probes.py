@@ -74,13 +74,21 @@ class Probes:
         some = rng.random(block.shape) < min(0.5, 2 / max(1, len(self.read)))
         some &= np.isin(np.arange(block.shape[1]), self.read)
         few = max(1, n_rows // 4)
-        odd_values = (("missing", np.nan), ("infinite", np.inf), ("-infinite", -np.inf), ("-0.0", -0.0))
+        odd_values = (
+            ("missing", np.nan),
+            ("infinite", np.inf),
+            ("-infinite", -np.inf),
+            ("-0.0", -0.0),
+        )
         for kind, value in odd_values:
             odd = np.where(some, value, block)[:few]
             yield kind, _frame(program, columns, odd, rng, kind)
         if any(c.is_text or c.numbers for c in columns):
             odd = np.floor(block) + rng.choice([0.5, -1.0, 1e9], block.shape)
-            yield "unseen", _frame(program, columns, np.where(some, odd, block)[:few], rng, "unseen")
+            yield (
+                "unseen",
+                _frame(program, columns, np.where(some, odd, block)[:few], rng, "unseen"),
+            )
 
 
 # -- what the program looks at ---------------------------------------------------------------------
@@ -107,7 +115,9 @@ def _columns(program: Program, sample: Any) -> list[ColumnProbes]:
             if columns[inputs[c]].is_text:
                 continue
             at = splits & (forest.feature.values == c) & (forest.category.values < 0)
-            columns[inputs[c]].numbers.extend(np.unique(forest.threshold.values[at])[:4000].tolist())
+            columns[inputs[c]].numbers.extend(
+                np.unique(forest.threshold.values[at])[:4000].tolist()
+            )
     _from_sample(program, sample, columns)
     for column, described in zip(columns, program.columns, strict=True):
         if described.categories is not None:
@@ -134,13 +144,19 @@ def _from_sample(program: Program, sample: Any, columns: list[ColumnProbes]) -> 
         if described.name not in sample.columns:
             continue
         cells = sample[described.name]
-        cells = [c for c in (cells.tolist() if hasattr(cells, "tolist") else list(cells))[:2000] if c is not None]
+        cells = [
+            c
+            for c in (cells.tolist() if hasattr(cells, "tolist") else list(cells))[:2000]
+            if c is not None
+        ]
         words = [c for c in cells if isinstance(c, str)]
         if words:
             column.is_text = True
             column.words.extend(sorted(set(words)))
         elif cells and not column.is_text:
-            column.numbers.extend(float(c) for c in cells[:200] if isinstance(c, (int, float)) and c == c)
+            column.numbers.extend(
+                float(c) for c in cells[:200] if isinstance(c, (int, float)) and c == c
+            )
 
 
 def _origin(program: Program, step: int) -> tuple[int, ...] | None:
@@ -219,14 +235,20 @@ def _stand_on_paths(
     on_low = np.isfinite(low) & ~on_high
     block[on_high] = high[on_high]
     narrow = rng.random(block.shape) < 0.5
-    beyond = np.where(narrow, np.nextafter(low, np.inf),
-                      np.nextafter(low.astype(np.float32), np.float32(np.inf)).astype(np.float64))
+    beyond = np.where(
+        narrow,
+        np.nextafter(low, np.inf),
+        np.nextafter(low.astype(np.float32), np.float32(np.inf)).astype(np.float64),
+    )
     block[on_low] = beyond[on_low]
 
 
 # -- containers ------------------------------------------------------------------------------------
 def _frame(
-    program: Program, columns: list[ColumnProbes], block: Floats, rng: np.random.Generator,
+    program: Program,
+    columns: list[ColumnProbes],
+    block: Floats,
+    rng: np.random.Generator,
     kind: str,
 ) -> Any:
     """The block as the kind of table that the source was fitted on."""
@@ -250,7 +272,9 @@ def _frame(
 
 
 def _words(words: list[str], n_rows: int, rng: np.random.Generator, kind: str) -> npt.NDArray[Any]:
-    cells = np.array([*(words or ["a"]), None], dtype=object)[rng.integers(0, max(1, len(words)), n_rows)]
+    cells = np.array([*(words or ["a"]), None], dtype=object)[
+        rng.integers(0, max(1, len(words)), n_rows)
+    ]
     odd = rng.random(n_rows) < 0.3
     if kind == "missing":
         cells[odd] = np.nan
@@ -259,7 +283,9 @@ def _words(words: list[str], n_rows: int, rng: np.random.Generator, kind: str) -
     return cells
 
 
-def _categorical(categories: tuple[Any, ...], n_rows: int, rng: np.random.Generator, kind: str) -> Any:
+def _categorical(
+    categories: tuple[Any, ...], n_rows: int, rng: np.random.Generator, kind: str
+) -> Any:
     import pandas as pd
 
     codes = rng.integers(-1 if kind == "missing" else 0, len(categories), n_rows)

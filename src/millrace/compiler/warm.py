@@ -16,7 +16,9 @@ def warm() -> int:
     from millrace.backends.numba.trees import TreeEngine
 
     runs = 0
-    for value, wide, category in itertools.product(("float64", "float32"), (False, True), (False, True)):
+    for value, wide, category in itertools.product(
+        ("float64", "float32"), (False, True), (False, True)
+    ):
         forest = _small_forest(value, 300 if wide else 3, category)
         for dtype in ("float64", "float32"):
             engine = TreeEngine(forest, dtype)

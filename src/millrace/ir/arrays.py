@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class Array:
             raise TypeError(f"an IR array holds numbers or booleans, not {array.dtype}")
         view = array.view()
         view.flags.writeable = False
-        self.values: npt.NDArray[np.generic] = view
+        self.values: npt.NDArray[Any] = view
 
     @cached_property
     def digest(self) -> str:
@@ -42,7 +43,7 @@ class Array:
         return self.values.shape
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
+    def dtype(self) -> np.dtype[Any]:
         return self.values.dtype
 
     def __len__(self) -> int:

@@ -147,8 +147,9 @@ class Value:
         return self._then(MatMul(Array(weights)))
 
     # -- the rest --------------------------------------------------------------------------
-    def is_missing(self, rule: Literal["nan", "none", "value"] = "nan",
-                   value: float | str | None = None) -> Value:
+    def is_missing(
+        self, rule: Literal["nan", "none", "value"] = "nan", value: float | str | None = None
+    ) -> Value:
         return self._then(IsMissing(rule, value))
 
     def reduce(self, function: Literal["sum", "mean", "max", "min", "argmax"]) -> Value:

@@ -46,7 +46,9 @@ def check(program: Program) -> Program:
         wanted = arity(step.op)
         name = type(step.op).__name__
         if wanted is not None and len(step.inputs) != wanted:
-            raise ProgramError(f"%{position} {name} takes {wanted} input(s), got {len(step.inputs)}")
+            raise ProgramError(
+                f"%{position} {name} takes {wanted} input(s), got {len(step.inputs)}"
+            )
         if wanted is None and not step.inputs:
             raise ProgramError(f"%{position} {name} needs at least one input")
         if any(not 0 <= i < position for i in step.inputs):
@@ -68,8 +70,9 @@ def check(program: Program) -> Program:
         if not 0 <= output.step < len(program.steps):
             raise ProgramError(f"output {output.name} refers to unknown step %{output.step}")
         if output.shape == "vector" and blocks[output.step].width != 1:
-            raise ProgramError(f"output {output.name} is a vector but %{output.step} is "
-                               f"{blocks[output.step]}")
+            raise ProgramError(
+                f"output {output.name} is a vector but %{output.step} is {blocks[output.step]}"
+            )
     return program
 
 

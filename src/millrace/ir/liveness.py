@@ -68,5 +68,3 @@ def needed_columns(program: Program, widths: tuple[int, ...]) -> list[set[int]]:
                 for i in step.inputs:
                     needed[i].update(range(widths[i]))
     return needed
-
-

@@ -133,7 +133,8 @@ class Program:
         kept = sorted(live)
         renumber = {old: new for new, old in enumerate(kept)}
         steps = tuple(
-            Step(self.steps[old].op, tuple(renumber[i] for i in self.steps[old].inputs)) for old in kept
+            Step(self.steps[old].op, tuple(renumber[i] for i in self.steps[old].inputs))
+            for old in kept
         )
         outputs = tuple(replace(o, step=renumber[o.step]) for o in self.outputs)
         return replace(self, steps=steps, outputs=outputs)

@@ -85,8 +85,11 @@ class _Columns:
             kind.append(key)
 
     def index(self, kind: list[int], key: int) -> int:
-        before = {id(self.plain): 0, id(self.encoded): len(self.plain),
-                  id(self.computed): len(self.plain) + len(self.encoded)}
+        before = {
+            id(self.plain): 0,
+            id(self.encoded): len(self.plain),
+            id(self.computed): len(self.plain) + len(self.encoded),
+        }
         return before[id(kind)] + kind.index(key)
 
 
@@ -121,7 +124,8 @@ def _absorbed(
         if feature in paths:
             path = paths[feature]
             feature_of[feature] = columns.index(
-                columns.encoded if path.encode is not None else columns.plain, path.root)
+                columns.encoded if path.encode is not None else columns.plain, path.root
+            )
         else:
             feature_of[feature] = columns.index(columns.computed, feature)
     rows = _input(program, builder, new[step.inputs[0]], columns, limits, paths)
@@ -129,8 +133,12 @@ def _absorbed(
 
 
 def _input(
-    program: Program, builder: Builder, old: Value, columns: _Columns,
-    limits: dict[int, tuple[str, bool, float, float]], paths: dict[int, Path],
+    program: Program,
+    builder: Builder,
+    old: Value,
+    columns: _Columns,
+    limits: dict[int, tuple[str, bool, float, float]],
+    paths: dict[int, Path],
 ) -> Value:
     """The forest's new block: guarded table columns, codes, and what had to stay computed."""
     parts: list[Value] = []
@@ -138,11 +146,14 @@ def _input(
         value = builder.append(Select((column,)))
         if column in limits:
             owner, allow_nan, low, high = limits[column]
-            value = builder.append(Guard(owner, allow_nan, Array([low], "float64"), Array([high], "float64")),
-                                   value)
+            value = builder.append(
+                Guard(owner, allow_nan, Array([low], "float64"), Array([high], "float64")), value
+            )
         parts.append(value)
     if parts:
-        parts = [_joined(builder, columns.plain, limits)] if _uniform(columns.plain, limits) else parts
+        parts = (
+            [_joined(builder, columns.plain, limits)] if _uniform(columns.plain, limits) else parts
+        )
     encodes = {p.root: p.encode for p in paths.values() if p.encode is not None}
     for position in columns.encoded:
         encode = encodes[position]
@@ -186,15 +197,28 @@ def _limits(paths: dict[int, Path]) -> dict[int, tuple[str, bool, float, float]]
         for position, guard, column in path.guards:
             before = replace(path, root=-1, functions=path.functions[:position], guards=())
             most = float(np.finfo(before.dtype).max)
-            low = float(guard.low.values[column if len(guard.low) > 1 else 0]) if guard.low else -most
-            high = float(guard.high.values[column if len(guard.high) > 1 else 0]) if guard.high else most
+            low = (
+                float(guard.low.values[column if len(guard.low) > 1 else 0]) if guard.low else -most
+            )
+            high = (
+                float(guard.high.values[column if len(guard.high) > 1 else 0])
+                if guard.high
+                else most
+            )
             lowest, highest = _interval(before, low, high)
             if np.isnan(lowest) or np.isnan(highest):
                 return None
             of_nan = float(before(np.array([np.nan]))[0])
             nan_passes = guard.allow_nan if np.isnan(of_nan) else low <= of_nan <= high
-            owner, allowed, old_low, old_high = found.get(path.root, (guard.owner, True, -np.inf, np.inf))
-            found[path.root] = (owner, allowed and nan_passes, max(old_low, lowest), min(old_high, highest))
+            owner, allowed, old_low, old_high = found.get(
+                path.root, (guard.owner, True, -np.inf, np.inf)
+            )
+            found[path.root] = (
+                owner,
+                allowed and nan_passes,
+                max(old_low, lowest),
+                min(old_high, highest),
+            )
     return found
 
 
@@ -212,11 +236,14 @@ class _Edit:
         self.forest = forest
         self.threshold = forest.threshold.values.copy()
         self.left, self.right = forest.left.values.copy(), forest.right.values.copy()
-        self.missing, self.default_left = forest.missing.values.copy(), forest.default_left.values.copy()
+        self.missing, self.default_left = (
+            forest.missing.values.copy(),
+            forest.default_left.values.copy(),
+        )
         self.category = forest.category.values.copy()
         self.sets: list[npt.NDArray[np.int64]] = [
-            forest.set_member.values[a:b] for a, b in
-            zip(forest.set_start.values[:-1], forest.set_start.values[1:], strict=True)
+            forest.set_member.values[a:b]
+            for a, b in zip(forest.set_start.values[:-1], forest.set_start.values[1:], strict=True)
         ]
         self.set_of: dict[int, int] = {}
 
@@ -237,19 +264,23 @@ class _Edit:
             return False
         of_nan = float(path(np.array([np.nan]))[0])
         if np.isnan(of_nan):
-            zero_left = (0.0 < distinct if strict else 0.0 <= distinct)[of_node]
+            zero_left = (distinct > 0.0 if strict else distinct >= 0.0)[of_node]
             as_zero = (rule == 3) & bool(path.functions)
             self.default_left[nodes] = np.where(as_zero, zero_left, self.default_left[nodes])
             self.missing[nodes] = np.where(as_zero, 1, rule)
         else:
-            self.default_left[nodes] = (of_nan < distinct if strict else of_nan <= distinct)[of_node]
+            self.default_left[nodes] = (of_nan < distinct if strict else of_nan <= distinct)[
+                of_node
+            ]
             self.missing[nodes] = 1
         self.threshold[nodes] = pulled[of_node]
         return True
 
     def _pull_category(self, nodes: Ints, path: Path) -> bool:
         """A split on a one-hot column asks for its category."""
-        if (self.forest.category.values[nodes] >= 0).any() or (self.forest.missing.values[nodes] == 2).any():
+        if (self.forest.category.values[nodes] >= 0).any() or (
+            self.forest.missing.values[nodes] == 2
+        ).any():
             return False
         absent, present = (float(v) for v in path(np.array([0.0, 1.0])))
         threshold = self.threshold[nodes]
@@ -282,9 +313,13 @@ class _Edit:
         sizes = [len(s) for s in self.sets]
         return replace(
             self.forest,
-            feature=Array(table[self.forest.feature.values]), threshold=Array(self.threshold),
-            left=Array(self.left), right=Array(self.right), missing=Array(self.missing),
-            default_left=Array(self.default_left), category=Array(self.category),
+            feature=Array(table[self.forest.feature.values]),
+            threshold=Array(self.threshold),
+            left=Array(self.left),
+            right=Array(self.right),
+            missing=Array(self.missing),
+            default_left=Array(self.default_left),
+            category=Array(self.category),
             set_start=Array(np.concatenate([[0], np.cumsum(sizes)]), "int64"),
             set_member=Array(np.concatenate([*self.sets, np.empty(0, np.int64)]), "int64"),
             operator="<=",

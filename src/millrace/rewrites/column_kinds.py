@@ -32,7 +32,8 @@ def column_kinds(program: Program) -> Program:
             reached = follow(program, step.inputs[0], 0, width)
             if reached is not None:
                 found.setdefault(reached[0], set()).add(
-                    "text" if isinstance(step.op.categories, Text) else "any")
+                    "text" if isinstance(step.op.categories, Text) else "any"
+                )
         elif isinstance(step.op, Cast):
             for c in range(width[step.inputs[0]]):
                 reached = follow(program, step.inputs[0], c, width)

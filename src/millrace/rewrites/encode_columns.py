@@ -63,7 +63,9 @@ def encode_columns(program: Program) -> Program:
     return builder.program().live()
 
 
-def follow(program: Program, at: int, c: int, widths: list[int]) -> tuple[int, list[_Replacement]] | None:
+def follow(
+    program: Program, at: int, c: int, widths: list[int]
+) -> tuple[int, list[_Replacement]] | None:
     """The table column behind a cell, and the replacements on the way, first applied first."""
     step = program.steps[at]
     match step.op:
@@ -103,7 +105,9 @@ def _follow_where(
 def _composed(encode: Encode, replacements: list[_Replacement]) -> Encode:
     """The encoder of the raw column."""
     assert isinstance(encode.categories, Text)
-    table: dict[Any, int] = dict(zip(encode.categories.values, encode.codes.values.tolist(), strict=True))
+    table: dict[Any, int] = dict(
+        zip(encode.categories.values, encode.codes.values.tolist(), strict=True)
+    )
 
     def code(value: str | float | None) -> int:
         for replacement in replacements:
@@ -116,7 +120,9 @@ def _composed(encode: Encode, replacements: list[_Replacement]) -> Encode:
     extra = [r.rule.value for r in replacements if isinstance(r.rule.value, str)]
     words = tuple(dict.fromkeys([*encode.categories.values, *extra]))
     codes = Array(np.array([code(w) for w in words], np.int32))
-    return replace(encode, categories=Text(words), codes=codes, nan=code(float("nan")), none=code(None))
+    return replace(
+        encode, categories=Text(words), codes=codes, nan=code(float("nan")), none=code(None)
+    )
 
 
 def _hit(rule: IsMissing, value: str | float | None) -> bool:

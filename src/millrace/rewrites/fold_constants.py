@@ -29,8 +29,11 @@ def fold_constants(program: Program) -> Program:
         rows = [_row(builder, new[i]) for i in step.inputs]
         folded = _fold(step.op, rows) if rows and all(r is not None for r in rows) else None
         changed |= folded is not None
-        new.append(builder.append(step.op, *(new[i] for i in step.inputs)) if folded is None
-                   else builder.constant(folded))
+        new.append(
+            builder.append(step.op, *(new[i] for i in step.inputs))
+            if folded is None
+            else builder.constant(folded)
+        )
     if not changed:
         return program
     for output in program.outputs:
@@ -40,7 +43,9 @@ def fold_constants(program: Program) -> Program:
 
 def _row(builder: Builder, value: Value) -> np.ndarray | None:  # type: ignore[type-arg]
     op = builder.steps[value.at].op
-    return op.row.values if isinstance(op, Constant) and not isinstance(op.row.values, tuple) else None
+    return (
+        op.row.values if isinstance(op, Constant) and not isinstance(op.row.values, tuple) else None
+    )
 
 
 def _fold(op: Op, rows: list[np.ndarray | None]) -> np.ndarray | None:  # type: ignore[type-arg]

@@ -77,7 +77,18 @@ class Fill:
 
 Function = Round | Arithmetic | Fill
 
-_EXACT_KINDS = ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32", "bool")
+_EXACT_KINDS = (
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "uint8",
+    "uint16",
+    "uint32",
+    "bool",
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +145,11 @@ def trace(program: Program, at: int, c: int, types: tuple[Block, ...]) -> Path |
             return None
         case Cast() | CastLike():
             below = types[step.inputs[0]].dtype
-            return _cast(trace(program, step.inputs[0], _column(types, step.inputs[0], c), types), below,
-                         types[at].dtype)
+            return _cast(
+                trace(program, step.inputs[0], _column(types, step.inputs[0], c), types),
+                below,
+                types[at].dtype,
+            )
         case Guard():
             path = trace(program, step.inputs[0], c, types)
             if path is None or types[at].dtype not in ("float16", "float32", "float64"):
@@ -170,7 +184,11 @@ def _cast(path: Path | None, source: str, target: str) -> Path | None:
         return None  # the column comes as float64: two roundings instead of one
     if target not in ("float16", "float32", "float64"):
         return None
-    if not path.functions and source not in ("float16", "float32", "float64") and target == "float64":
+    if (
+        not path.functions
+        and source not in ("float16", "float32", "float64")
+        and target == "float64"
+    ):
         return path  # whole numbers arrive as float64
     return path.then(Round(target))
 
@@ -228,8 +246,11 @@ def _one_hot(program: Program, step: Step, c: int, width: int, dtype: str) -> Pa
         return None
     codes = encode.codes.values
     moved = replace(
-        encode, codes=Array(np.where((codes >= 0) & (codes < width), codes + 1, 0), "int32"),
-        nan=shifted(encode.nan), none=shifted(encode.none), unknown=shifted(encode.unknown),
+        encode,
+        codes=Array(np.where((codes >= 0) & (codes < width), codes + 1, 0), "int32"),
+        nan=shifted(encode.nan),
+        none=shifted(encode.none),
+        unknown=shifted(encode.unknown),
     )
     return Path(step.inputs[0], np.dtype(dtype), encode=moved, category=c)
 

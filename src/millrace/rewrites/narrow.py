@@ -59,7 +59,9 @@ def narrow(program: Program) -> Program:
     for output in program.outputs:
         source = kept[output.step]
         assert source is not None
-        builder.output(output.name, source.pick(list(range(types[output.step].width))), output.shape)
+        builder.output(
+            output.name, source.pick(list(range(types[output.step].width))), output.shape
+        )
     return builder.program()
 
 
@@ -75,8 +77,12 @@ class _Kept:
 
 
 def _rebuild(
-    builder: Builder, step: Step, wanted: list[int], kept: list[_Kept | None],
-    types: tuple[Block, ...], position: int,
+    builder: Builder,
+    step: Step,
+    wanted: list[int],
+    kept: list[_Kept | None],
+    types: tuple[Block, ...],
+    position: int,
 ) -> _Kept:
     width = types[position].width
 
@@ -101,22 +107,31 @@ def _rebuild(
             assert source is not None
             return _Kept(source.pick([columns[c] for c in wanted]), wanted)
         case Concat():
-            return _Kept(_with_dtype(_concat(builder, step, wanted, kept, types), types[position].dtype), wanted)
+            return _Kept(
+                _with_dtype(_concat(builder, step, wanted, kept, types), types[position].dtype),
+                wanted,
+            )
         case CastLike():
             return _Kept(_with_dtype(part(step.inputs[0]), types[position].dtype), wanted)
         case Guard():
-            guard = replace(step.op, low=_limit(step.op.low, wanted), high=_limit(step.op.high, wanted))
+            guard = replace(
+                step.op, low=_limit(step.op.low, wanted), high=_limit(step.op.high, wanted)
+            )
             return _Kept(builder.append(guard, part(step.inputs[0])), wanted)
         case Unary() | Binary() | Cast() | IsMissing() | Where() if width > 1:
             return _Kept(builder.append(step.op, *(part(i) for i in step.inputs)), wanted)
         case Trees(forest) | Leaves(forest):
             source = kept[step.inputs[0]]
             if source is None:  # no split at all: the input only says how many rows there are
-                return _Kept(builder.append(step.op, builder.append(Select(()))), list(range(width)))
+                return _Kept(
+                    builder.append(step.op, builder.append(Select(()))), list(range(width))
+                )
             forest = _renumbered(forest, source.position)
             return _Kept(builder.append(type(step.op)(forest), source.value), list(range(width)))
         case _:
-            return _Kept(builder.append(step.op, *(whole(i) for i in step.inputs)), list(range(width)))
+            return _Kept(
+                builder.append(step.op, *(whole(i) for i in step.inputs)), list(range(width))
+            )
 
 
 def _with_dtype(value: Value, dtype: str) -> Value:
@@ -139,7 +154,11 @@ def _limit(limit: Array | None, columns: list[int]) -> Array | None:
 
 
 def _concat(
-    builder: Builder, step: Step, wanted: list[int], kept: list[_Kept | None], types: tuple[Block, ...]
+    builder: Builder,
+    step: Step,
+    wanted: list[int],
+    kept: list[_Kept | None],
+    types: tuple[Block, ...],
 ) -> Value:
     parts: list[Value] = []
     first = 0

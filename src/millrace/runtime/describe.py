@@ -48,15 +48,22 @@ class Description:
         program = model.program
         text, constants = unparse(program)
         read = set(model.used_columns)
-        forests = {id(s.op.forest): s.op.forest for s in program.steps if isinstance(s.op, (Trees, Leaves))}
+        forests = {
+            id(s.op.forest): s.op.forest for s in program.steps if isinstance(s.op, (Trees, Leaves))
+        }
         return cls(
-            model.info.source, model.methods, model.info.steps, model.info.notes, model.used_columns,
+            model.info.source,
+            model.methods,
+            model.info.steps,
+            model.info.notes,
+            model.used_columns,
             tuple(c.name for c in program.columns if c.name not in read),
             sum(f.n_trees for f in forests.values()),
             sum(len(f.value) for f in forests.values()),
             len(program.steps),
             len(text.encode()) + sum(a.values.nbytes for a in constants.values()),
-            model.info.verification, model.info.provenance,
+            model.info.verification,
+            model.info.provenance,
         )
 
     @property
@@ -65,8 +72,10 @@ class Description:
         return all(status == "native" for _, _, status, _ in self.steps)
 
     def _facts(self) -> list[tuple[str, str]]:
-        facts = [("methods", ", ".join(self.methods)),
-                 ("columns read", f"{len(self.columns_read)}: {_shortened(self.columns_read)}")]
+        facts = [
+            ("methods", ", ".join(self.methods)),
+            ("columns read", f"{len(self.columns_read)}: {_shortened(self.columns_read)}"),
+        ]
         if self.columns_ignored:
             ignored = f"{len(self.columns_ignored)}: {_shortened(self.columns_ignored)}"
             facts.append(("columns not read", ignored))
@@ -87,7 +96,9 @@ class Description:
         lines.append("steps")
         for path, source, status, reason in self.steps:
             because = f" because {reason}" if reason else ""
-            lines.append(f"  {path or 'model':<{width}}  {source.rsplit('.', 1)[-1]:<24} {status}{because}")
+            lines.append(
+                f"  {path or 'model':<{width}}  {source.rsplit('.', 1)[-1]:<24} {status}{because}"
+            )
         lines += [f"note on {path or 'model'}: {text}" for path, text in self.notes]
         return "\n".join(lines)
 
@@ -95,12 +106,19 @@ class Description:
 
     def _repr_html_(self) -> str:
         cell = "<td style='text-align:left'>{}</td>".format
-        facts = "".join(f"<tr>{cell(html.escape(k))}{cell(html.escape(v))}</tr>" for k, v in self._facts())
+        facts = "".join(
+            f"<tr>{cell(html.escape(k))}{cell(html.escape(v))}</tr>" for k, v in self._facts()
+        )
         steps = "".join(
-            "<tr>" + "".join(cell(html.escape(str(v))) for v in (path or "model", source, status, reason))
-            + "</tr>" for path, source, status, reason in self.steps)
-        return (f"<b>compiled {html.escape(self.source)}</b><table>{facts}</table><table><tr><th>step</th>"
-                f"<th>class</th><th>status</th><th>reason</th></tr>{steps}</table>")
+            "<tr>"
+            + "".join(cell(html.escape(str(v))) for v in (path or "model", source, status, reason))
+            + "</tr>"
+            for path, source, status, reason in self.steps
+        )
+        return (
+            f"<b>compiled {html.escape(self.source)}</b><table>{facts}</table><table><tr><th>step</th>"
+            f"<th>class</th><th>status</th><th>reason</th></tr>{steps}</table>"
+        )
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

@@ -105,8 +105,9 @@ def read(path: Path) -> tuple[Program, ModelInfo]:
             metadata = opened.metadata() or {}
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError.damaged(path, f"its header or length does not fit ({error})",
-                                     "a whole safetensors file") from error
+        raise ModelFileError.damaged(
+            path, f"its header or length does not fit ({error})", "a whole safetensors file"
+        ) from error
     absent = [k for k in _KEYS if k not in metadata]
     if absent:
         raise ModelFileError.not_a_model(path, f"its metadata lacks {absent}")
@@ -114,11 +115,15 @@ def read(path: Path) -> tuple[Program, ModelInfo]:
         raise ModelFileError.newer_format(path, int(metadata["format"]), FORMAT)
     seen = _checksum(metadata["program"], metadata["info"], arrays)
     if seen != metadata["checksum"]:
-        raise ModelFileError.damaged(path, f"its checksum is {seen[:12]}", metadata["checksum"][:12])
+        raise ModelFileError.damaged(
+            path, f"its checksum is {seen[:12]}", metadata["checksum"][:12]
+        )
     try:
         program = check(parse(metadata["program"], {n: Array(a) for n, a in arrays.items()}))
     except ProgramError as error:
-        raise ModelFileError.damaged(path, f"its program does not read ({error})", "a program") from error
+        raise ModelFileError.damaged(
+            path, f"its program does not read ({error})", "a program"
+        ) from error
     return program, _info(json.loads(metadata["info"]))
 
 
@@ -130,12 +135,17 @@ def _info(plain: dict[str, Any]) -> ModelInfo:
             return [labels(v) for v in value]
         return np.array(value["values"], dtype=value["dtype"]) if value else None
 
-    names = {k: tuple(plain[k]) if plain[k] is not None else None
-             for k in ("feature_names", "feature_names_out")}
+    names = {
+        k: tuple(plain[k]) if plain[k] is not None else None
+        for k in ("feature_names", "feature_names_out")
+    }
     return ModelInfo(
-        source=plain["source"], classes=labels(plain["classes"]), **names,
+        source=plain["source"],
+        classes=labels(plain["classes"]),
+        **names,
         ignore_extra=plain["ignore_extra"],
         steps=tuple(tuple(s) for s in plain["steps"]),  # pyright: ignore[reportArgumentType]
         notes=tuple(tuple(n) for n in plain["notes"]),  # pyright: ignore[reportArgumentType]
-        provenance=plain["provenance"], verification=plain["verification"],
+        provenance=plain["provenance"],
+        verification=plain["verification"],
     )

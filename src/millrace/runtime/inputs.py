@@ -56,7 +56,9 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
     if names is not None and program.named:
         _check_names(names, program, ignore_extra)
         for position in used:
-            columns[position] = _column(get(program.columns[position].name), program.columns[position])
+            columns[position] = _column(
+                get(program.columns[position].name), program.columns[position]
+            )
     else:
         width = len(names) if names is not None else get(None)
         if width != len(program.columns):
@@ -65,7 +67,8 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
             source = names[position] if names is not None else position
             columns[position] = _column(get(source), program.columns[position])
     binding = tuple(
-        _unread_dtype(rows, names, i, program) if c is None else _dtype(c) for i, c in enumerate(columns)
+        _unread_dtype(rows, names, i, program) if c is None else _dtype(c)
+        for i, c in enumerate(columns)
     )
     return Batch(columns, n_rows, binding)
 
@@ -78,7 +81,9 @@ def _unread_dtype(rows: Any, names: Sequence[str] | None, position: int, program
     """The dtype of a column that is not read but takes part in the source's type promotion."""
     if isinstance(rows, np.ndarray):
         return str(rows.dtype)
-    name = program.columns[position].name if program.named else (names or ())[position : position + 1]
+    name = (
+        program.columns[position].name if program.named else (names or ())[position : position + 1]
+    )
     dtypes = getattr(rows, "dtypes", None)
     if program.named and hasattr(rows, "iloc") and name in rows.columns:
         dtype = dtypes[name]  # pyright: ignore[reportOptionalSubscript]
@@ -142,7 +147,9 @@ def _listed(rows: Sequence[Any]) -> npt.NDArray[Any]:
     try:
         array = np.asarray(rows)
     except ValueError as error:
-        raise ColumnTypeError.unsupported("rows of different lengths", "rows of equal length") from error
+        raise ColumnTypeError.unsupported(
+            "rows of different lengths", "rows of equal length"
+        ) from error
     return np.asarray(rows, dtype=object) if array.dtype.kind in "US" else array
 
 
@@ -189,7 +196,8 @@ def _plain(data: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         return data.astype(object)
     if data.dtype.kind not in "biufO":
         raise ColumnTypeError.unsupported(
-            f"column {name!r} of type {data.dtype}", "numbers, booleans or text")
+            f"column {name!r} of type {data.dtype}", "numbers, booleans or text"
+        )
     if not data.dtype.isnative:
         return data.astype(data.dtype.newbyteorder("="))
     return data.astype(np.float64) if data.dtype.itemsize > 8 and data.dtype.kind == "f" else data
@@ -226,7 +234,8 @@ def _from_pandas_categorical(series: Any) -> Any:
 
     mask = codes < 0
     return pa.DictionaryArray.from_arrays(
-        pa.array(codes, mask=mask if mask.any() else None, type=pa.int32()), pa.array(values, pa.string())
+        pa.array(codes, mask=mask if mask.any() else None, type=pa.int32()),
+        pa.array(values, pa.string()),
     )
 
 
@@ -258,13 +267,17 @@ def _from_arrow(array: Any, name: str) -> Any:
         return array.to_numpy(zero_copy_only=False)
     if pa.types.is_decimal(kind):
         return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    raise ColumnTypeError.unsupported(f"column {name!r} of type {kind}", "numbers, booleans or text")
+    raise ColumnTypeError.unsupported(
+        f"column {name!r} of type {kind}", "numbers, booleans or text"
+    )
 
 
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _category_codes(data: Any, categories: tuple[Any, ...]) -> npt.NDArray[np.float64] | None:
@@ -281,4 +294,4 @@ def _category_codes(data: Any, categories: tuple[Any, ...]) -> npt.NDArray[np.fl
         return None
     cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
     table = {v: float(i) for i, v in enumerate(categories)}
-    return np.array([table.get(c, np.nan) if c == c else np.nan for c in cells])  # noqa: PLR0124
+    return np.array([table.get(c, np.nan) if c == c else np.nan for c in cells])

@@ -130,8 +130,12 @@ class CompiledModel:
 
     predict = _Method("predict", "As the source object's ``predict``.")
     predict_proba = _Method("predict_proba", "As the source object's ``predict_proba``.")
-    predict_log_proba = _Method("predict_log_proba", "As the source object's ``predict_log_proba``.")
-    decision_function = _Method("decision_function", "As the source object's ``decision_function``.")
+    predict_log_proba = _Method(
+        "predict_log_proba", "As the source object's ``predict_log_proba``."
+    )
+    decision_function = _Method(
+        "decision_function", "As the source object's ``decision_function``."
+    )
     transform = _Method("transform", "As the source object's ``transform``.")
     score_samples = _Method("score_samples", "As the source object's ``score_samples``.")
     apply = _Method("apply", "As the source object's ``apply``: leaf numbers.")
@@ -189,7 +193,7 @@ class CompiledModel:
         """Names of the columns that are read; the others may be left out of a frame."""
         return tuple(self.program.columns[c].name for c in self.program.used_columns)
 
-    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:  # noqa: ARG002
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Names of the columns that ``transform`` returns."""
         if self.info.feature_names_out is None:
             raise MethodMissingError.of("get_feature_names_out", self.info.source, self.methods)
@@ -255,7 +259,11 @@ class CompiledModel:
 
     def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
         names = self._names[method]
-        return outputs[names[0]] if len(names) == 1 and "/" not in names[0] else [outputs[n] for n in names]
+        return (
+            outputs[names[0]]
+            if len(names) == 1 and "/" not in names[0]
+            else [outputs[n] for n in names]
+        )
 
     # -- one row ---------------------------------------------------------------------------
     def row_function(self, method: str | None = None) -> RowFunction:
@@ -272,7 +280,9 @@ class CompiledModel:
             Takes a dict by column name, a one-dimensional array or a sequence; returns what the
             method gives for that row: a scalar, or an array for a matrix.
         """
-        return RowFunction(self, method or ("predict" if "predict" in self._methods else self.methods[0]))
+        return RowFunction(
+            self, method or ("predict" if "predict" in self._methods else self.methods[0])
+        )
 
     def predict_one(self, row: Any) -> Any:
         """``predict`` of one row given as a dict, a one-dimensional array or a sequence."""
@@ -332,8 +342,12 @@ class CompiledModel:
         VerificationError
         """
         return self._engine.verify(
-            self, source if source is not None else self.source, rows, seconds=seconds,
-            raise_on_difference=raise_on_difference)
+            self,
+            source if source is not None else self.source,
+            rows,
+            seconds=seconds,
+            raise_on_difference=raise_on_difference,
+        )
 
 
 def _output_names(program: Program) -> dict[str, tuple[str, ...]]:
@@ -349,14 +363,16 @@ def _bind(model: CompiledModel, method: str) -> Callable[..., Any]:
     options = {name[len(method) + 1 : -1] for name in model._names if name.startswith(f"{method}(")}
     plain = method in model._names
 
-    def run(X: Any, **chosen: Any) -> Any:  # noqa: N803 - scikit-learn's name
+    def run(X: Any, **chosen: Any) -> Any:
         if not chosen and plain:
             return model.call(method, X)
         wanted = [_option_name(k, v) for k, v in chosen.items() if v not in (False, None)]
         unknown = [w for w in wanted if w not in options]
         if unknown or len(wanted) > 1 or (not wanted and not plain):
-            raise TypeError(f"{method}() of a compiled {model.info.source} takes one of the options "
-                            f"{sorted(options)}, got {chosen}")
+            raise TypeError(
+                f"{method}() of a compiled {model.info.source} takes one of the options "
+                f"{sorted(options)}, got {chosen}"
+            )
         return model.call(f"{method}({wanted[0]})" if wanted else method, X)
 
     run.__name__ = method

@@ -58,7 +58,7 @@ def set_threads(n: int) -> None:
 
 def _forget_pool() -> None:
     """A forked child has the pool object but none of its threads."""
-    global _LOCK  # noqa: PLW0603 - the lock may have been held while forking
+    global _LOCK
     _LOCK, _State.pool = threading.Lock(), None
 
 

@@ -146,7 +146,13 @@ class Executable:
         return [_shaped(_block(values[o.step], n_rows), o, n_rows) for o in self.program.outputs]
 
     def _apply(
-        self, position: int, op: Op, inputs: list[Any], columns: Sequence[Any], first: int, n_rows: int
+        self,
+        position: int,
+        op: Op,
+        inputs: list[Any],
+        columns: Sequence[Any],
+        first: int,
+        n_rows: int,
     ) -> Any:
         match op:
             case Select(positions):
@@ -162,7 +168,9 @@ class Executable:
             case Trees():
                 return self.engines[position].sums(self._tree_columns(position, inputs[0]), n_rows)
             case Leaves(forest):
-                reached = self.engines[position].leaves(self._tree_columns(position, inputs[0]), n_rows)
+                reached = self.engines[position].leaves(
+                    self._tree_columns(position, inputs[0]), n_rows
+                )
                 return forest.leaf_id.values[reached]
             case Call():
                 return _call(op, inputs[0], self.foreign[op.key], n_rows)
@@ -198,7 +206,8 @@ class Executable:
             if not passes.all():
                 row = int(np.argmin(passes))
                 raise NonFiniteError.at(
-                    self._column_name(position, c), float(column[row]), first + row, op.owner)
+                    self._column_name(position, c), float(column[row]), first + row, op.owner
+                )
         return value
 
     def _guard_text(self, position: int, c: int, column: Any, op: Guard, first: int) -> None:
@@ -227,7 +236,11 @@ class Executable:
 
 def tree_dtype(block: Block) -> str:
     """The float dtype in which a forest compares the values of a block, exactly."""
-    return "float32" if block.dtype in ("float16", "float32", "bool", "int8", "uint8", "int16", "uint16") else "float64"
+    return (
+        "float32"
+        if block.dtype in ("float16", "float32", "bool", "int8", "uint8", "int16", "uint16")
+        else "float64"
+    )
 
 
 def _bound(limits: Any, column: int, default: float) -> float:
@@ -262,7 +275,9 @@ def _common_base(arrays: list[Array]) -> Array | None:
     at = first.__array_interface__["data"][0]
     step = first.strides[0]
     if step < size * len(arrays) or any(
-        a.dtype != first.dtype or a.strides[0] != step or a.__array_interface__["data"][0] != at + c * size
+        a.dtype != first.dtype
+        or a.strides[0] != step
+        or a.__array_interface__["data"][0] != at + c * size
         for c, a in enumerate(arrays)
     ):
         return None
@@ -306,8 +321,10 @@ def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
         import pandas as pd
 
         columns = value if isinstance(value, list) else list(value.T)
-        data = {n: c if isinstance(c, np.ndarray) else text_cells(c)
-                for n, c in zip(op.frame, columns, strict=True)}
+        data = {
+            n: c if isinstance(c, np.ndarray) else text_cells(c)
+            for n, c in zip(op.frame, columns, strict=True)
+        }
         rows = pd.DataFrame(data)
     answer = getattr(target, op.method)(rows)
     if hasattr(answer, "toarray"):
@@ -332,5 +349,3 @@ def _sparse(pieces: list[Any], output: Output) -> Any:
 
     matrix = pieces[0] if len(pieces) == 1 else sp.vstack(pieces, format="csr")
     return sp.csr_array(matrix) if output.shape == "csr_array" else sp.csr_matrix(matrix)
-
-

@@ -140,7 +140,9 @@ def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic])
     return np.where(too_high, np.nextafter(rounded, down), rounded)
 
 
-def quantize(forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 256) -> QuantizedForest:
+def quantize(
+    forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 256
+) -> QuantizedForest:
     """Prepare a forest for columns of this dtype (float32 or float64).
 
     Parameters
@@ -164,7 +166,9 @@ def quantize(forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 2
     tree, depth = _depths(forest)
     leaves, first_leaf = _leaf_order(forest, tree, depth, ~split)
     position = _walk_order(forest, tree, depth)
-    nodes, bounds = _pack(forest, tree, position, first_leaf, plane, rank, bound, by_value, planes.n_planes)
+    nodes, bounds = _pack(
+        forest, tree, position, first_leaf, plane, rank, bound, by_value, planes.n_planes
+    )
     leaf_start = np.concatenate([[0], np.cumsum(leaves[forest.start.values[:-1]])]).astype(np.int64)
     at_leaf = np.flatnonzero(~split)
     in_order = leaf_start[tree[at_leaf]] + first_leaf[at_leaf]
@@ -180,19 +184,35 @@ def quantize(forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 2
         bottom = ~stepped & (depth <= TOP_LEVELS)
         leaves, first_leaf = _leaf_order(forest, tree, depth, bottom)
         bottom &= _reached(forest, tree, depth, stepped)
-        entry_start = np.concatenate([[0], np.cumsum(np.bincount(tree[bottom], minlength=forest.n_trees))])
+        entry_start = np.concatenate(
+            [[0], np.cumsum(np.bincount(tree[bottom], minlength=forest.n_trees))]
+        )
         entry = np.empty(int(entry_start[-1]), np.uint32)
         entry[entry_start[tree[bottom]] + first_leaf[bottom]] = position[bottom]
-    splits = _cursor_splits(forest, tree, depth, stepped, leaves, first_leaf, plane, rank, rank_dtype)
+    splits = _cursor_splits(
+        forest, tree, depth, stepped, leaves, first_leaf, plane, rank, rank_dtype
+    )
     return QuantizedForest(
-        planes, plane_dtype, by_value, n_leaves,
-        forest.start.values.astype(np.int64), nodes, bounds,
-        has_cursor, splits, entry_start[: forest.n_trees].astype(np.int64), entry,
-        leaf_start[:-1], np.ascontiguousarray(forest.value.values[leaf_row]), leaf_row,
+        planes,
+        plane_dtype,
+        by_value,
+        n_leaves,
+        forest.start.values.astype(np.int64),
+        nodes,
+        bounds,
+        has_cursor,
+        splits,
+        entry_start[: forest.n_trees].astype(np.int64),
+        entry,
+        leaf_start[:-1],
+        np.ascontiguousarray(forest.value.values[leaf_row]),
+        leaf_row,
     )
 
 
-def _reached(forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _reached(
+    forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     """Roots, and children of splits that are stepped through."""
     reached = depth == 0
     parents = np.flatnonzero(stepped)
@@ -203,16 +223,28 @@ def _reached(forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bo
 
 
 def _cursor_splits(
-    forest: Forest, tree: Ints, depth: Ints, stepped: npt.NDArray[np.bool_], leaves: Ints, first_leaf: Ints,
-    plane: Ints, rank: Ints, dtype: np.dtype[np.generic],
+    forest: Forest,
+    tree: Ints,
+    depth: Ints,
+    stepped: npt.NDArray[np.bool_],
+    leaves: Ints,
+    first_leaf: Ints,
+    plane: Ints,
+    rank: Ints,
+    dtype: np.dtype[np.generic],
 ) -> CursorSplits:
     splits = np.flatnonzero(stepped)
     splits = splits[np.lexsort((depth[splits], tree[splits]))]
     start = np.concatenate([[0], np.cumsum(np.bincount(tree[splits], minlength=forest.n_trees))])
     here = first_leaf[splits]
     there = here + leaves[forest.start.values[tree[splits]] + forest.left.values[splits]]
-    return CursorSplits(start.astype(np.int64), plane[splits].astype(np.uint32), rank[splits].astype(dtype),
-                        here.astype(dtype), there.astype(dtype))
+    return CursorSplits(
+        start.astype(np.int64),
+        plane[splits].astype(np.uint32),
+        rank[splits].astype(dtype),
+        here.astype(dtype),
+        there.astype(dtype),
+    )
 
 
 def _numeric_planes(
@@ -221,8 +253,15 @@ def _numeric_planes(
     """The planes of the numeric splits, and plane, rank and bound of every node."""
     missing = forest.missing.values[nodes].astype(np.int64)
     left = forest.default_left.values[nodes].astype(np.int64)
-    rule = np.choose(missing, [np.full(len(nodes), NAN_RIGHT), NAN_RIGHT + left, ZERO_RIGHT + left,
-                               np.full(len(nodes), NAN_IS_ZERO)])
+    rule = np.choose(
+        missing,
+        [
+            np.full(len(nodes), NAN_RIGHT),
+            NAN_RIGHT + left,
+            ZERO_RIGHT + left,
+            np.full(len(nodes), NAN_IS_ZERO),
+        ],
+    )
     key = forest.feature.values[nodes].astype(np.int64) * 8 + rule
     keys, of_node = np.unique(key, return_inverse=True)
     bound = as_less_equal(forest.threshold.values[nodes], forest.operator, dtype) + dtype.type(0)
@@ -240,16 +279,31 @@ def _numeric_planes(
     bounds[nodes] = bound
     table, table_at, half = _padded(bound[order][new_value], first, count, dtype)
     rules = keys % 8
-    zero_rank = np.array([
-        int(np.searchsorted(bound[order][new_value][f : f + c], 0.0, side="left"))
-        for f, c in zip(first, count, strict=True)
-    ], np.int64).reshape(-1)
+    zero_rank = np.array(
+        [
+            int(np.searchsorted(bound[order][new_value][f : f + c], 0.0, side="left"))
+            for f, c in zip(first, count, strict=True)
+        ],
+        np.int64,
+    ).reshape(-1)
     nan_rank = np.where((rules == NAN_LEFT) | (rules == ZERO_LEFT), 0, count)
     nan_rank = np.where(rules == NAN_IS_ZERO, zero_rank, nan_rank)
     zero_missing = (rules == ZERO_RIGHT) | (rules == ZERO_LEFT)
     none = np.empty((0, 2), np.uint8)
-    planes = Planes(keys // 8, rules, table, table_at, half, nan_rank, zero_missing, (), (), (), none,
-                    np.empty(0, np.int64))
+    planes = Planes(
+        keys // 8,
+        rules,
+        table,
+        table_at,
+        half,
+        nan_rank,
+        zero_missing,
+        (),
+        (),
+        (),
+        none,
+        np.empty(0, np.int64),
+    )
     return planes, plane, rank, bounds
 
 
@@ -271,8 +325,10 @@ def _with_categories(
     """Add one plane for each distinct category split; `plane`, `rank`, `bound` are filled in."""
     if not len(nodes):
         return planes
-    members = [forest.set_member.values[a:b] for a, b in
-               zip(forest.set_start.values[:-1], forest.set_start.values[1:], strict=True)]
+    members = [
+        forest.set_member.values[a:b]
+        for a, b in zip(forest.set_start.values[:-1], forest.set_start.values[1:], strict=True)
+    ]
     coders: dict[tuple[int, int], set[int]] = {}
     for node in nodes:
         key = (int(forest.feature.values[node]), int(forest.missing.values[node]))
@@ -295,9 +351,18 @@ def _with_categories(
             sources.append(source[key])
         plane[node], rank[node], bound[node] = planes.n_numeric + seen[identity], 0, 0.5
     return Planes(
-        planes.column, planes.rule, planes.table, planes.table_at, planes.half, planes.nan_rank,
-        planes.zero_missing, tuple(known.values()), tuple(k[0] for k in known),
-        tuple(k[1] for k in known), np.stack(rows), np.array(sources, np.int64),
+        planes.column,
+        planes.rule,
+        planes.table,
+        planes.table_at,
+        planes.half,
+        planes.nan_rank,
+        planes.zero_missing,
+        tuple(known.values()),
+        tuple(k[0] for k in known),
+        tuple(k[1] for k in known),
+        np.stack(rows),
+        np.array(sources, np.int64),
     )
 
 
@@ -310,7 +375,9 @@ def _depths(forest: Forest) -> tuple[Ints, Ints]:
     while len(level):
         level = level[forest.feature.values[level] >= 0]
         base = start[tree[level]]
-        children = np.concatenate([base + forest.left.values[level], base + forest.right.values[level]])
+        children = np.concatenate(
+            [base + forest.left.values[level], base + forest.right.values[level]]
+        )
         depth[children] = np.tile(depth[level] + 1, 2)
         level = children
     return tree, depth
@@ -332,7 +399,9 @@ def _leaf_order(
     levels = [nodes[inner[nodes]] for nodes in levels]
     for nodes in reversed(levels):
         base = start[tree[nodes]]
-        leaves[nodes] = leaves[base + forest.left.values[nodes]] + leaves[base + forest.right.values[nodes]]
+        leaves[nodes] = (
+            leaves[base + forest.left.values[nodes]] + leaves[base + forest.right.values[nodes]]
+        )
     first = np.zeros(len(tree), np.int64)
     for nodes in levels:
         base = start[tree[nodes]]
@@ -362,8 +431,15 @@ def _most_nodes(forest: Forest) -> int:
 
 
 def _pack(
-    forest: Forest, tree: Ints, position: Ints, first_leaf: Ints, plane: Ints, rank: Ints, bound: Floats,
-    by_value: bool, n_planes: int,
+    forest: Forest,
+    tree: Ints,
+    position: Ints,
+    first_leaf: Ints,
+    plane: Ints,
+    rank: Ints,
+    bound: Floats,
+    by_value: bool,
+    n_planes: int,
 ) -> tuple[npt.NDArray[np.uint64], Floats]:
     """The words of the walk, in the new order.
 

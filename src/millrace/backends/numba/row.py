@@ -39,8 +39,9 @@ def plan_row(
         return None
     if any(isinstance(program.steps[i].op, (Select, Encode, Call, Guard)) for i in after):
         return None
-    return _OneRow(program, engines[forest], forest, cells, guards, after,
-                   {i: encoders[i] for i in encoders})
+    return _OneRow(
+        program, engines[forest], forest, cells, guards, after, {i: encoders[i] for i in encoders}
+    )
 
 
 def _ancestors(program: Program, step: int) -> set[int]:
@@ -108,8 +109,9 @@ class _OneRow:
         used = set(engine.forest.feature.values[engine.forest.feature.values >= 0].tolist())
         guarded = {at + k for at, n, _ in guards for k in range(n)}
         self.plain = [(i, c) for i, (c, e) in enumerate(cells) if e < 0 and i in used | guarded]
-        self.coded = [(i, c, encoders[e].cell, encoders[e].op) for i, (c, e) in enumerate(cells)
-                      if e >= 0]
+        self.coded = [
+            (i, c, encoders[e].cell, encoders[e].op) for i, (c, e) in enumerate(cells) if e >= 0
+        ]
         self.width = len(cells)
         self.dtype = np.dtype(engine.dtype)
         self.limits = _limits(guards, len(cells), self.dtype)
@@ -136,15 +138,22 @@ class _OneRow:
         if not kernel.row_sums(model, row, zero, sums[0]):
             return None
         if not self.steps:
-            return {name: sums[:, 0] if shape == "vector" else sums for name, _, shape in self.outputs}
+            return {
+                name: sums[:, 0] if shape == "vector" else sums for name, _, shape in self.outputs
+            }
         values = dict(self.fixed)
         values[self.forest] = sums
         with np.errstate(all="ignore"):
             for i, op, inputs in self.steps:
-                values[i] = _concat(values, inputs) if isinstance(op, Concat) else compute(
-                    op, [values[k] for k in inputs])
-        return {name: values[i][:, 0] if shape == "vector" else values[i]
-                for name, i, shape in self.outputs}
+                values[i] = (
+                    _concat(values, inputs)
+                    if isinstance(op, Concat)
+                    else compute(op, [values[k] for k in inputs])
+                )
+        return {
+            name: values[i][:, 0] if shape == "vector" else values[i]
+            for name, i, shape in self.outputs
+        }
 
     def _gather(self, cells: Sequence[Any]) -> Any:
         """The forest's input for one row, None where a cell is not of the usual kind."""

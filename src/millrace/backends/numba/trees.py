@@ -86,21 +86,53 @@ class TreeEngine:
         sums[:] = forest.base.values[:, None]
         s = q.splits
         if q.has_cursor and n_rows >= WALK_ROWS:
-            cursor.cursor_sums(planes, stride, n_rows, s.start, s.plane, s.rank, s.here, s.there,
-                               q.leaf_start, q.value, forest.target.values, sums)
+            cursor.cursor_sums(
+                planes,
+                stride,
+                n_rows,
+                s.start,
+                s.plane,
+                s.rank,
+                s.here,
+                s.there,
+                q.leaf_start,
+                q.value,
+                forest.target.values,
+                sums,
+            )
         else:
             top = self._no_top if q.has_cursor or n_rows < WALK_ROWS else s.start
             tiles, size = _tiles(planes, stride, n_rows)
-            walk.walk_sums(q.nodes, q.bounds, tiles, size, planes, stride, n_rows, q.root, top, s.plane,
-                           s.rank, s.here, s.there, q.entry_start, q.entry, q.leaf_start, q.value,
-                           forest.target.values, sums)
+            walk.walk_sums(
+                q.nodes,
+                q.bounds,
+                tiles,
+                size,
+                planes,
+                stride,
+                n_rows,
+                q.root,
+                top,
+                s.plane,
+                s.rank,
+                s.here,
+                s.there,
+                q.entry_start,
+                q.entry,
+                q.leaf_start,
+                q.value,
+                forest.target.values,
+                sums,
+            )
         return sums[:, :n_rows].T
 
     @cached_property
     def _no_top(self) -> npt.NDArray[np.int64]:
         return np.zeros(self.forest.n_trees + 1, np.int64)
 
-    def _linear_sums(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[Any]:
+    def _linear_sums(
+        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
+    ) -> npt.NDArray[Any]:
         forest, models = self.forest, self.forest.linear
         assert models is not None
         reached = self.leaves(columns, n_rows)
@@ -109,12 +141,22 @@ class TreeEngine:
             block[:, c] = columns[c]
         sums = np.empty((forest.n_outputs, len(reached)), forest.value.dtype)
         sums[:] = forest.base.values[:, None]
-        linear.linear_sums(reached, block, models.intercept.values, models.start.values,
-                           models.feature.values, models.coef.values, forest.value.values,
-                           forest.target.values, sums)
+        linear.linear_sums(
+            reached,
+            block,
+            models.intercept.values,
+            models.start.values,
+            models.feature.values,
+            models.coef.values,
+            forest.value.values,
+            forest.target.values,
+            sums,
+        )
         return sums.T
 
-    def leaves(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[np.int64]:
+    def leaves(
+        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
+    ) -> npt.NDArray[np.int64]:
         """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""
         q = self.quantized
         planes, stride = self._planes(columns, n_rows)
@@ -123,7 +165,9 @@ class TreeEngine:
         walk.walk_leaves(q.nodes, q.bounds, tiles, size, n_rows, q.root, q.leaf_start, reached)
         return q.leaf_row[reached]
 
-    def _planes(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> tuple[npt.NDArray[Any], int]:
+    def _planes(
+        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
+    ) -> tuple[npt.NDArray[Any], int]:
         """All planes of these rows, flat, and the elements from one to the next."""
         q = self.quantized
         stride = -(-n_rows // LANES) * LANES + _APART
@@ -136,14 +180,25 @@ class TreeEngine:
             ranks.rank_columns(
                 np.array([c.__array_interface__["data"][0] for c in used], np.int64),
                 np.array([c.strides[0] for c in used], np.int64),
-                q.planes.table_at, q.planes.half, q.planes.nan_rank, q.planes.zero_missing,
-                q.planes.table, np.arange(q.planes.n_numeric), n_rows, planes, stride,
+                q.planes.table_at,
+                q.planes.half,
+                q.planes.nan_rank,
+                q.planes.zero_missing,
+                q.planes.table,
+                np.arange(q.planes.n_numeric),
+                n_rows,
+                planes,
+                stride,
             )
         self._category_planes(columns, n_rows, planes, stride)
         return planes, stride
 
     def _value_planes(
-        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int, planes: npt.NDArray[Any], stride: int
+        self,
+        columns: Sequence[npt.NDArray[Any] | None],
+        n_rows: int,
+        planes: npt.NDArray[Any],
+        stride: int,
     ) -> None:
         q = self.quantized
         for plane, (column, rule) in enumerate(zip(q.planes.column, q.planes.rule, strict=True)):
@@ -157,7 +212,11 @@ class TreeEngine:
                 out[np.isnan(out)] = 0.0
 
     def _category_planes(
-        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int, planes: npt.NDArray[Any], stride: int
+        self,
+        columns: Sequence[npt.NDArray[Any] | None],
+        n_rows: int,
+        planes: npt.NDArray[Any],
+        stride: int,
     ) -> None:
         p = self.quantized.planes
         if not len(p.lut):
@@ -165,13 +224,22 @@ class TreeEngine:
         codes = np.empty((len(p.members), n_rows), np.int32)
         for k, (column, rule) in enumerate(zip(p.coded_column, p.coded_rule, strict=True)):
             source = columns[column]
-            ranks.number_codes(source.__array_interface__["data"][0], source.strides[0], n_rows,
-                               source.dtype.type(0), p.members[k], rule, codes[k])
+            ranks.number_codes(
+                source.__array_interface__["data"][0],
+                source.strides[0],
+                n_rows,
+                source.dtype.type(0),
+                p.members[k],
+                rule,
+                codes[k],
+            )
         which = p.n_numeric + np.arange(len(p.lut))
         ranks.member_planes(codes, p.lut, p.lut_source, which, n_rows, planes, stride)
 
     # -- one row ---------------------------------------------------------------------------
-    def row_model(self, limits: Limits | None) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
+    def row_model(
+        self, limits: Limits | None
+    ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
         """The addresses that `kernels.row` reads, and the arrays that must stay alive for them."""
         q, forest, p = self.quantized, self.forest, self.quantized.planes
         sizes = [len(m) for m in p.members]

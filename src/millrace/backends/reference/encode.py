@@ -20,7 +20,7 @@ def is_nan(value: object) -> bool:
     """Whether a cell is a NaN or a null: anything not equal to itself, or pandas' NA."""
     if type(value).__name__ == "NAType":
         return True
-    return isinstance(value, (float, np.floating)) and value != value  # noqa: PLR0124
+    return isinstance(value, (float, np.floating)) and value != value
 
 
 def is_missing(block: Block, op: IsMissing) -> Block:
@@ -39,8 +39,10 @@ def to_dtype(block: Block, dtype: str) -> Block:
     target = cast_dtype(str(block.dtype), dtype)
     if block.dtype != object:
         return block.astype(target)
-    cells = [_number(v, i // max(1, block.shape[1]), i % max(1, block.shape[1]))
-             for i, v in enumerate(block.ravel())]
+    cells = [
+        _number(v, i // max(1, block.shape[1]), i % max(1, block.shape[1]))
+        for i, v in enumerate(block.ravel())
+    ]
     return np.array(cells, dtype=target).reshape(block.shape)
 
 
@@ -62,8 +64,10 @@ def encode(column: Block, op: Encode) -> npt.NDArray[np.int32]:
     else:
         numbers = op.categories.values.astype(np.float64).tolist()
         table = dict(zip(numbers, codes.tolist(), strict=True))
-        cells = [float(v) if isinstance(v, (int, float, np.number, bool, np.bool_)) else v
-                 for v in column.tolist()]
+        cells = [
+            float(v) if isinstance(v, (int, float, np.number, bool, np.bool_)) else v
+            for v in column.tolist()
+        ]
     encoded = np.empty(len(cells), dtype=np.int32)
     for row, value in enumerate(column.tolist() if op.hashed else cells):
         if op.hashed:

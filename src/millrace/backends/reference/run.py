@@ -155,7 +155,9 @@ def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
         passes |= np.isnan(block)
     if not passes.all():
         row, column = (int(i) for i in np.argwhere(~passes)[0])
-        raise NonFiniteError.at(_name(names, block, column), float(block[row, column]), row, op.owner)
+        raise NonFiniteError.at(
+            _name(names, block, column), float(block[row, column]), row, op.owner
+        )
     return block
 
 

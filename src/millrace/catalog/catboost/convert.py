@@ -23,7 +23,9 @@ def _block(x: Value, features: Features) -> Value:
         parts.append(x.take(features.numbers).cast("float32"))
     for column, hashes in features.categories:
         codes = Encode(
-            Array(np.array(hashes, np.float64)), Array(np.arange(len(hashes), dtype=np.int32)), hashed=True
+            Array(np.array(hashes, np.float64)),
+            Array(np.arange(len(hashes), dtype=np.int32)),
+            hashed=True,
         )
         parts.append(x.column(column).encode(codes).one_hot(len(hashes), "float32"))
     if not parts:  # no tree has a split, but the answer has as many rows as the input

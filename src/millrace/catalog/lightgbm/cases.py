@@ -16,12 +16,24 @@ Floats = npt.NDArray[np.float64]
 Made = tuple[Any, Any]
 
 _SMALL: dict[str, Any] = {
-    "num_leaves": 8, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1.0,
-    "verbosity": -1, "num_threads": 1, "seed": 0, "deterministic": True,
+    "num_leaves": 8,
+    "min_data_in_leaf": 5,
+    "min_data_per_group": 5,
+    "cat_smooth": 1.0,
+    "verbosity": -1,
+    "num_threads": 1,
+    "seed": 0,
+    "deterministic": True,
 }
 _CLASS_PARAMETERS: dict[str, Any] = {
-    "n_estimators": 8, "num_leaves": 8, "min_child_samples": 5, "min_data_per_group": 5,
-    "cat_smooth": 1.0, "verbosity": -1, "n_jobs": 1, "random_state": 0,
+    "n_estimators": 8,
+    "num_leaves": 8,
+    "min_child_samples": 5,
+    "min_data_per_group": 5,
+    "cat_smooth": 1.0,
+    "verbosity": -1,
+    "n_jobs": 1,
+    "random_state": 0,
 }
 _CATEGORICAL = 3
 
@@ -68,8 +80,9 @@ def _booster(
     if k > 2:
         parameters["num_class"] = k
     group = [20] * 10 if "rank" in objective else None
-    data = lgb.Dataset(x, _target(objective, y, k), group=group,
-                       categorical_feature=list(categorical))
+    data = lgb.Dataset(
+        x, _target(objective, y, k), group=group, categorical_feature=list(categorical)
+    )
     return lgb.train(parameters, data, rounds), x
 
 
@@ -92,8 +105,13 @@ def _early_stopping(model: str) -> Made:
     if model == "Booster":
         train = lgb.Dataset(x, y)
         valid = lgb.Dataset(x, y + 3 * noise, reference=train)
-        return lgb.train(_SMALL | {"objective": "regression", "learning_rate": 0.5}, train, 40,
-                         valid_sets=[valid], callbacks=stop), x
+        return lgb.train(
+            _SMALL | {"objective": "regression", "learning_rate": 0.5},
+            train,
+            40,
+            valid_sets=[valid],
+            callbacks=stop,
+        ), x
     settings: dict[str, Any] = _CLASS_PARAMETERS | {"n_estimators": 40, "learning_rate": 0.5}
     fitted = lgb.LGBMRegressor(**settings)
     fitted.fit(x, y, eval_X=x, eval_y=y + 3 * noise, callbacks=stop)
@@ -129,9 +147,16 @@ def _frame(*, nan: float = 0.1) -> tuple[Any, Floats]:
 
     x, y = _rows(nan=nan)
     city = pd.Categorical.from_codes(
-        np.nan_to_num(x[:, _CATEGORICAL], nan=-1).astype(int) % 7, categories=list("gfedcba"))
-    return pd.DataFrame({"age": x[:, 0], "city": city, "pay": x[:, 1],
-                         "level": pd.Categorical(np.rint(np.nan_to_num(x[:, 2])).astype(int))}), y
+        np.nan_to_num(x[:, _CATEGORICAL], nan=-1).astype(int) % 7, categories=list("gfedcba")
+    )
+    return pd.DataFrame(
+        {
+            "age": x[:, 0],
+            "city": city,
+            "pay": x[:, 1],
+            "level": pd.Categorical(np.rint(np.nan_to_num(x[:, 2])).astype(int)),
+        }
+    ), y
 
 
 def _frame_booster() -> Made:
@@ -199,8 +224,18 @@ def _exact(prefix: str, makers: dict[str, Callable[[], Made]]) -> Iterator[Examp
 
 
 def _boosters() -> dict[str, Callable[[], Made]]:
-    same = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "binary",
-            "cross_entropy", "lambdarank", "rank_xendcg")
+    same = (
+        "regression",
+        "regression_l1",
+        "huber",
+        "fair",
+        "quantile",
+        "mape",
+        "binary",
+        "cross_entropy",
+        "lambdarank",
+        "rank_xendcg",
+    )
     cat = (_CATEGORICAL,)
     return {
         **{name: partial(_booster, name, nan=0.1) for name in same},
@@ -210,8 +245,9 @@ def _boosters() -> dict[str, Callable[[], Made]]:
         "own objective": _own_objective,
         "dart": partial(_booster, boosting="dart", drop_rate=0.5, nan=0.1),
         "rf": partial(_booster, boosting="rf", bagging_freq=1, bagging_fraction=0.7, rounds=7),
-        "rf binary": partial(_booster, "binary", boosting="rf", bagging_freq=1,
-                             bagging_fraction=0.7, rounds=7),
+        "rf binary": partial(
+            _booster, "binary", boosting="rf", bagging_freq=1, bagging_fraction=0.7, rounds=7
+        ),
         "no missing": partial(_booster),
         "use_missing=False": partial(_booster, nan=0.1, use_missing=False),
         "zero_as_missing": partial(_booster, nan=0.1, zeros=0.3, zero_as_missing=True),
@@ -219,8 +255,9 @@ def _boosters() -> dict[str, Callable[[], Made]]:
         "categorical": partial(_booster, categorical=cat),
         "categorical nan": partial(_booster, categorical=cat, nan=0.1),
         "categorical one-hot": partial(_booster, categorical=cat, max_cat_to_onehot=100),
-        "categorical zero_as_missing": partial(_booster, categorical=cat, nan=0.1, zeros=0.2,
-                                               zero_as_missing=True),
+        "categorical zero_as_missing": partial(
+            _booster, categorical=cat, nan=0.1, zeros=0.2, zero_as_missing=True
+        ),
         "linear_tree": partial(_booster, linear_tree=True),
         "linear_tree nan": partial(_booster, linear_tree=True, nan=0.1, categorical=cat),
         "linear_tree binary": partial(_booster, "binary", linear_tree=True, zeros=0.2),
@@ -236,8 +273,9 @@ def _models() -> dict[str, Callable[[], Made]]:
     return {
         "LGBMRegressor": partial(_model, "LGBMRegressor"),
         "LGBMRegressor reg_sqrt": partial(_model, "LGBMRegressor", reg_sqrt=True),
-        "LGBMRegressor rf": partial(_model, "LGBMRegressor", boosting_type="rf", subsample=0.7,
-                                    subsample_freq=1),
+        "LGBMRegressor rf": partial(
+            _model, "LGBMRegressor", boosting_type="rf", subsample=0.7, subsample_freq=1
+        ),
         "LGBMRegressor early stopping": partial(_early_stopping, "LGBMRegressor"),
         "LGBMRegressor frame": _named_numbers,
         "LGBMModel": partial(_model, "LGBMModel", objective="regression"),
@@ -268,7 +306,14 @@ def examples() -> Iterator[Example]:
         yield Example(f"Booster {name}", make, ulp=ULP[name], why=WHY)
     many = partial(_booster, "multiclass", k=10, rounds=2, num_leaves=4)
     yield Example("Booster multiclass 10", many, ulp=ULP["multiclass"], why=WHY)
-    yield Example("class LGBMClassifier multiclass", partial(_classifier, ["a", "b", "c"]),
-                  ulp=ULP["multiclass"], why=WHY)
-    yield Example("class LGBMClassifier pred_early_stop",
-                  partial(_classifier, [0, 1], pred_early_stop=True), native=False)
+    yield Example(
+        "class LGBMClassifier multiclass",
+        partial(_classifier, ["a", "b", "c"]),
+        ulp=ULP["multiclass"],
+        why=WHY,
+    )
+    yield Example(
+        "class LGBMClassifier pred_early_stop",
+        partial(_classifier, [0, 1], pred_early_stop=True),
+        native=False,
+    )

@@ -157,7 +157,12 @@ def classifier(model: Any, x: Value, context: Context) -> Outputs:
 def _is_multiclass(model: Any) -> bool:
     """``LGBMClassifier.__is_multiclass``."""
     return model.n_classes_ > 2 or model.objective_ in (
-        "multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"
+        "multiclass",
+        "softmax",
+        "multiclassova",
+        "multiclass_ova",
+        "ova",
+        "ovr",
     )
 
 

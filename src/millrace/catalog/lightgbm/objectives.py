@@ -18,10 +18,21 @@ from millrace.catalog.lightgbm.text import ModelText
 from millrace.catalog.registry import Decline
 from millrace.ir.build import Value
 
-_IDENTITY = frozenset({
-    "", "custom", "none", "regression", "regression_l1", "huber", "fair", "quantile", "mape",
-    "lambdarank", "rank_xendcg",
-})
+_IDENTITY = frozenset(
+    {
+        "",
+        "custom",
+        "none",
+        "regression",
+        "regression_l1",
+        "huber",
+        "fair",
+        "quantile",
+        "mape",
+        "lambdarank",
+        "rank_xendcg",
+    }
+)
 _EXPONENTIAL = frozenset({"poisson", "gamma", "tweedie"})
 
 ULP = {"poisson": 1, "gamma": 1, "tweedie": 1, "cross_entropy_lambda": 2, "multiclass": 4}

@@ -1,0 +1,1 @@
+"""scikit-learn: one file a family of estimators."""

@@ -49,12 +49,17 @@ def _first_columns(steps: Sequence[Any], owner: str) -> Sequence[Column]:
         if not _is(step, None, "passthrough", "drop"):
             return input_columns(step)
     raise UnsupportedModelError.declined(
-        "", owner, "none of its steps says how many columns it was fitted on",
-        "Add a step that looks at its input.")
+        "",
+        owner,
+        "none of its steps says how many columns it was fitted on",
+        "Add a step that looks at its input.",
+    )
 
 
-@converts("sklearn.pipeline.Pipeline",
-          columns=lambda source: _first_columns([s for _, s in source.steps], "Pipeline"))
+@converts(
+    "sklearn.pipeline.Pipeline",
+    columns=lambda source: _first_columns([s for _, s in source.steps], "Pipeline"),
+)
 def pipeline(source: Any, x: Value, context: Context) -> Outputs:
     """The steps one after another; the methods are those of the last one that a pipeline passes on.
 
@@ -113,9 +118,10 @@ def column_transformer(source: Any, x: Value, context: Context) -> Outputs:
     return {"transform": x.builder.concat(blocks)}
 
 
-@converts("sklearn.pipeline.FeatureUnion",
-          columns=lambda source: _first_columns(
-              [s for _, s in source.transformer_list], "FeatureUnion"))
+@converts(
+    "sklearn.pipeline.FeatureUnion",
+    columns=lambda source: _first_columns([s for _, s in source.transformer_list], "FeatureUnion"),
+)
 def feature_union(source: Any, x: Value, context: Context) -> Outputs:
     """Transformers on the same input, their outputs side by side; sparse as soon as one is.
 
@@ -178,16 +184,20 @@ def _table(n_samples: int = 60) -> Any:
     rng = np.random.default_rng(0)
     age = rng.normal(40, 12, n_samples).round(1)
     age[rng.random(n_samples) < 0.1] = np.nan
-    cells = {name: rng.choice(list(names), n_samples).astype(object)
-             for name, names in (("city", ["Bern", "Oslo", "Riga"]), ("job", list("abcdefgh")))}
+    cells = {
+        name: rng.choice(list(names), n_samples).astype(object)
+        for name, names in (("city", ["Bern", "Oslo", "Riga"]), ("job", list("abcdefgh")))
+    }
     cells["city"][rng.random(n_samples) < 0.1] = np.nan
-    return pd.DataFrame({
-        "age": age,
-        "income": rng.lognormal(3, 1, n_samples).astype("float32"),
-        "children": rng.integers(0, 5, n_samples),
-        "city": pd.Series(cells["city"], dtype=object),
-        "job": pd.Series(cells["job"], dtype="str"),
-    })
+    return pd.DataFrame(
+        {
+            "age": age,
+            "income": rng.lognormal(3, 1, n_samples).astype("float32"),
+            "children": rng.integers(0, 5, n_samples),
+            "city": pd.Series(cells["city"], dtype=object),
+            "job": pd.Series(cells["job"], dtype="str"),
+        }
+    )
 
 
 def _numbers(n_samples: int = 40) -> Any:
@@ -207,14 +217,19 @@ def _adult_like(final: str, **options: Any) -> tuple[Any, Any]:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     X = _table()
-    text = make_pipeline(SimpleImputer(strategy="most_frequent"),
-                         OneHotEncoder(handle_unknown="ignore"))
+    text = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    )
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     prepare = ColumnTransformer(
         [("numbers", numbers, ["age", "income", "children"]), ("text", text, ["city", "job"])],
-        **options)
-    last = {"LogisticRegression": LogisticRegression(), "Ridge": Ridge(),
-            "passthrough": "passthrough"}[final]
+        **options,
+    )
+    last = {
+        "LogisticRegression": LogisticRegression(),
+        "Ridge": Ridge(),
+        "passthrough": "passthrough",
+    }[final]
     y = X["children"] if final == "Ridge" else _target(len(X))
     return make_pipeline(prepare, last).fit(X, y), X
 
@@ -241,8 +256,11 @@ def _remainder(remainder: str) -> tuple[Any, Any]:
     X = _table()
     rest: Any = StandardScaler() if remainder == "estimator" else remainder
     text = OneHotEncoder(sparse_output=False)
-    parts = [("text", text, make_column_selector(dtype_include=["object", "str"])),
-             ("gone", "drop", ["age"]), ("none", StandardScaler(), [])]
+    parts = [
+        ("text", text, make_column_selector(dtype_include=["object", "str"])),
+        ("gone", "drop", ["age"]),
+        ("none", StandardScaler(), []),
+    ]
     return ColumnTransformer(parts, remainder=rest).fit(X), X
 
 
@@ -256,9 +274,12 @@ def _sparse_chain(threshold: float) -> tuple[Any, Any]:
     X = _table().drop(columns="age")
     prepare = ColumnTransformer(
         [("text", OneHotEncoder(), ["job", "city"]), ("number", "passthrough", ["income"])],
-        sparse_threshold=threshold, transformer_weights={"text": 0.3, "number": 2})
+        sparse_threshold=threshold,
+        transformer_weights={"text": 0.3, "number": 2},
+    )
     again = ColumnTransformer(
-        [("max", MaxAbsScaler(), [0, 3, 11]), ("rest", "passthrough", [1, 2])])
+        [("max", MaxAbsScaler(), [0, 3, 11]), ("rest", "passthrough", [1, 2])]
+    )
     steps = (prepare, StandardScaler(with_mean=False), again, LogisticRegression())
     return make_pipeline(*steps).fit(X, _target(len(X))), X
 
@@ -268,8 +289,13 @@ def _union(parts: str, weights: Any = None) -> tuple[Any, Any]:
     from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
     X = _numbers().round(0) if "onehot" in parts else _numbers().astype("float32")
-    known = {"scale": StandardScaler(), "max": MaxAbsScaler(), "onehot": OneHotEncoder(),
-             "passthrough": "passthrough", "drop": "drop"}
+    known = {
+        "scale": StandardScaler(),
+        "max": MaxAbsScaler(),
+        "onehot": OneHotEncoder(),
+        "passthrough": "passthrough",
+        "drop": "drop",
+    }
     union = FeatureUnion([(p, known[p]) for p in parts.split()], transformer_weights=weights)
     return union.fit(X), X
 
@@ -297,25 +323,36 @@ def _one_dimensional() -> tuple[Any, Any]:
 def examples() -> Iterator[Example]:
     """Every way to select columns, both containers, nesting, weights and passing steps."""
     bound: dict[str, Any] = {
-        "ulp": 16, "absolute": 1e-12,
-        "why": "the linear model at the end: BLAS does not fix the order of additions"}
+        "ulp": 16,
+        "absolute": 1e-12,
+        "why": "the linear model at the end: BLAS does not fix the order of additions",
+    }
     yield Example("adult-like-logistic", partial(_adult_like, "LogisticRegression"), **bound)
     yield Example("adult-like-ridge", partial(_adult_like, "Ridge", sparse_threshold=0), **bound)
     yield Example("adult-like-sparse", partial(_adult_like, "passthrough", sparse_threshold=1))
     yield Example("adult-like-dense", partial(_adult_like, "passthrough", sparse_threshold=0))
-    yield Example("adult-like-weights", partial(
-        _adult_like, "passthrough", transformer_weights={"text": 2, "numbers": 0.7}))
+    yield Example(
+        "adult-like-weights",
+        partial(_adult_like, "passthrough", transformer_weights={"text": 2, "numbers": 0.7}),
+    )
     yield Example("lists", partial(_by_position, [[0, 2], [4], [1, 1, 0]]))
     yield Example("negative", partial(_by_position, [[-1], [-2, 0]]))
     yield Example("slices", partial(_by_position, [slice(0, 2), slice(2, None)]))
-    yield Example("masks", partial(
-        _by_position, [np.array([1, 0, 0, 1, 0], bool), [False, True, True, False, False]]))
+    yield Example(
+        "masks",
+        partial(_by_position, [np.array([1, 0, 0, 1, 0], bool), [False, True, True, False, False]]),
+    )
     yield Example("callable", partial(_by_position, [_last_two]))
     yield Example("rest-passes", partial(_by_position, [[1]], remainder="passthrough"))
     yield Example("nothing-selected", partial(_by_position, [[]]))
-    yield Example("numpy-weight", partial(
-        _by_position, [[0], [1], [2]],
-        transformer_weights={"t0": np.float64(0.1), "t1": 0.1, "t2": -3}))
+    yield Example(
+        "numpy-weight",
+        partial(
+            _by_position,
+            [[0], [1], [2]],
+            transformer_weights={"t0": np.float64(0.1), "t1": 0.1, "t2": -3},
+        ),
+    )
     for remainder in ("drop", "passthrough", "estimator"):
         yield Example(f"remainder-{remainder}", partial(_remainder, remainder))
     for threshold in (0.0, 1.0):

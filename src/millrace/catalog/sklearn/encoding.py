@@ -129,9 +129,14 @@ def _encode(encoder: Any, position: int, codes: Any, unknown: int) -> Encode:
             kept.append(int(code))
     names = getattr(encoder, "feature_names_in_", None)
     return Encode(
-        _categories(values), Array(kept, "int32"), nan, none, unknown,
+        _categories(values),
+        Array(kept, "int32"),
+        nan,
+        none,
+        unknown,
         strict=encoder.handle_unknown == "error",
-        owner_column=f"x{position}" if names is None else str(names[position]))
+        owner_column=f"x{position}" if names is None else str(names[position]),
+    )
 
 
 def _categories(values: list[Any]) -> Array | Text:
@@ -221,12 +226,14 @@ def _mixed_frame() -> Any:
     import pandas as pd
 
     X = _numbers(missing=True)
-    return pd.DataFrame({
-        "text": pd.Series(["x", "y", None, "z"] * 20, dtype="str"),
-        "int": X[:, 2] == 1,
-        "small": X[:, 0].astype("float32"),
-        "count": np.arange(80) % 5,
-    })
+    return pd.DataFrame(
+        {
+            "text": pd.Series(["x", "y", None, "z"] * 20, dtype="str"),
+            "int": X[:, 2] == 1,
+            "small": X[:, 0].astype("float32"),
+            "count": np.arange(80) % 5,
+        }
+    )
 
 
 def _object_numbers() -> Any:
@@ -245,51 +252,82 @@ def _one_hot_examples() -> Iterator[Example]:
         for drop in (None, "first", "if_binary"):
             for limit in ({}, {"min_frequency": 0.1}, {"max_categories": 3}, {"max_categories": 1}):
                 words = f"{unknown} drop={drop} {limit}"
-                yield Example(f"onehot text {words}", _one_hot(
-                    partial(_text, missing="nan"), unseen=True, handle_unknown=unknown, drop=drop,
-                    **limit))
+                yield Example(
+                    f"onehot text {words}",
+                    _one_hot(
+                        partial(_text, missing="nan"),
+                        unseen=True,
+                        handle_unknown=unknown,
+                        drop=drop,
+                        **limit,
+                    ),
+                )
     yield Example("onehot drop list", _one_hot(_text, drop=["c", "", "yes"]))
     yield Example("onehot drop nan", _one_hot(partial(_numbers, missing=True), drop=[np.nan] * 3))
-    yield Example("onehot categories", _one_hot(
-        _text, categories=[list("gfedcbaz"), ["Z", "", "a b", "ärger"], ["yes", "no"]]))
+    yield Example(
+        "onehot categories",
+        _one_hot(_text, categories=[list("gfedcbaz"), ["Z", "", "a b", "ärger"], ["yes", "no"]]),
+    )
     for dtype in ("float64", "float32", "int64", "bool", "object"):
         yield Example(f"onehot numbers {dtype}", _one_hot(partial(_numbers, dtype)))
-    yield Example("onehot numbers unknown", _one_hot(
-        _numbers, unseen=True, handle_unknown="ignore"))
-    yield Example("onehot numbers nan grouped", _one_hot(
-        partial(_numbers, missing=True), unseen=True, drop="first", **grouped))
+    yield Example(
+        "onehot numbers unknown", _one_hot(_numbers, unseen=True, handle_unknown="ignore")
+    )
+    yield Example(
+        "onehot numbers nan grouped",
+        _one_hot(partial(_numbers, missing=True), unseen=True, drop="first", **grouped),
+    )
     for dtype in ("float32", "int8", "bool"):
         yield Example(f"onehot to {dtype}", _one_hot(_text, dtype=dtype, sparse_output=False))
     yield Example("onehot mixed frame", _one_hot(_mixed_frame, sparse_output=False))
     yield Example("onehot object numbers", _one_hot(_object_numbers, sparse_output=False))
-    yield Example("onehot one category dropped", _one_hot(
-        partial(np.ones, (30, 2)), drop="first", sparse_output=False))
+    yield Example(
+        "onehot one category dropped",
+        _one_hot(partial(np.ones, (30, 2)), drop="first", sparse_output=False),
+    )
 
 
 def _ordinal_examples() -> Iterator[Example]:
     use = {"handle_unknown": "use_encoded_value"}
     yield Example("ordinal text", _ordinal(_text))
     yield Example("ordinal text nan", _ordinal(partial(_text, missing="nan")))
-    yield Example("ordinal text nan none", _ordinal(
-        partial(_text, missing="nan none"), encoded_missing_value=-5))
+    yield Example(
+        "ordinal text nan none",
+        _ordinal(partial(_text, missing="nan none"), encoded_missing_value=-5),
+    )
     for unknown in (-1, 99, np.nan):
         for missing in (np.nan, -2, 50):
             for limit in ({}, {"min_frequency": 8}, {"max_categories": 2}):
                 words = f"unknown={unknown} missing={missing} {limit}"
-                yield Example(f"ordinal {words}", _ordinal(
-                    partial(_text, missing="nan"), unseen=True, unknown_value=unknown,
-                    encoded_missing_value=missing, **use, **limit))
+                yield Example(
+                    f"ordinal {words}",
+                    _ordinal(
+                        partial(_text, missing="nan"),
+                        unseen=True,
+                        unknown_value=unknown,
+                        encoded_missing_value=missing,
+                        **use,
+                        **limit,
+                    ),
+                )
     for dtype in ("float64", "float32", "int64", "bool", "object"):
         yield Example(f"ordinal numbers {dtype}", _ordinal(partial(_numbers, dtype)))
-    yield Example("ordinal numbers nan", _ordinal(
-        partial(_numbers, missing=True), unseen=True, unknown_value=-1, **use))
+    yield Example(
+        "ordinal numbers nan",
+        _ordinal(partial(_numbers, missing=True), unseen=True, unknown_value=-1, **use),
+    )
     for dtype in ("float32", "int16", "uint8"):
-        yield Example(f"ordinal to {dtype}", _ordinal(
-            _numbers, unseen=True, dtype=dtype, unknown_value=100, **use))
+        yield Example(
+            f"ordinal to {dtype}",
+            _ordinal(_numbers, unseen=True, dtype=dtype, unknown_value=100, **use),
+        )
     yield Example("ordinal mixed frame", _ordinal(_mixed_frame))
     yield Example("ordinal object numbers", _ordinal(_object_numbers))
-    yield Example("ordinal large numbers", _ordinal(
-        np.array([[2**53 + 1], [2**53 + 2]] * 15), unknown_value=-1, **use), native=False)
+    yield Example(
+        "ordinal large numbers",
+        _ordinal(np.array([[2**53 + 1], [2**53 + 2]] * 15), unknown_value=-1, **use),
+        native=False,
+    )
 
 
 def examples() -> Iterator[Example]:

@@ -47,8 +47,11 @@ def _state_order(model: Any, context: Context) -> None:
     if model.n_jobs not in (None, 1):
         n = len(model.estimators_)
         largest = max(float(np.abs(e.tree_.value).max()) for e in model.estimators_)
-        context.bound(2 * n, 2 * n * np.finfo(np.float64).eps * max(largest, 1.0),
-                      "with n_jobs the source adds the trees in the order in which its threads finish")
+        context.bound(
+            2 * n,
+            2 * n * np.finfo(np.float64).eps * max(largest, 1.0),
+            "with n_jobs the source adds the trees in the order in which its threads finish",
+        )
 
 
 @converts("sklearn.ensemble.RandomForestRegressor", "sklearn.ensemble.ExtraTreesRegressor")

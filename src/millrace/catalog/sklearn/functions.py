@@ -106,8 +106,22 @@ def _twice(X: Any) -> Any:
 
 def examples() -> Iterator[Example]:
     """The identity, many ufuncs on each dtype, frames of mixed dtypes and what falls back."""
-    ufuncs = (np.log1p, np.sqrt, np.exp, np.log, np.expm1, np.abs, np.sign, np.square, np.tanh,
-              np.reciprocal, np.isnan, np.negative, np.floor, np.cbrt)
+    ufuncs = (
+        np.log1p,
+        np.sqrt,
+        np.exp,
+        np.log,
+        np.expm1,
+        np.abs,
+        np.sign,
+        np.square,
+        np.tanh,
+        np.reciprocal,
+        np.isnan,
+        np.negative,
+        np.floor,
+        np.cbrt,
+    )
     for ufunc in ufuncs:
         yield Example(ufunc.__name__, partial(_fitted, ufunc))
     for dtype in ("float32", "int64"):
@@ -122,5 +136,6 @@ def examples() -> Iterator[Example]:
         yield Example(f"frame validate={validate}", partial(_on_frame, np.log1p, validate=validate))
     yield Example("identity text", _on_text)
     yield Example("python function", partial(_fitted, _twice), native=False)
-    yield Example("keyword arguments", partial(
-        _fitted, np.exp, kw_args={"dtype": "float64"}), native=False)
+    yield Example(
+        "keyword arguments", partial(_fitted, np.exp, kw_args={"dtype": "float64"}), native=False
+    )

@@ -87,8 +87,11 @@ def simple_imputer(imputer: Any, x: Value, context: Context) -> Outputs:
         blocks = [_filled(x.take(kept), missing.mask(x).take(kept), fill)] if len(kept) else []
     if imputer.add_indicator:
         flagged = imputer.indicator_.features_
-        blocks += [missing.mask(x.column(i)) for i in flagged] if holds_objects else (
-            [missing.mask(x).take(flagged)] if len(flagged) else [])
+        blocks += (
+            [missing.mask(x.column(i)) for i in flagged]
+            if holds_objects
+            else ([missing.mask(x).take(flagged)] if len(flagged) else [])
+        )
     return {"transform": x.builder.concat(blocks) if blocks else x.take([])}
 
 
@@ -137,8 +140,9 @@ def missing_indicator(indicator: Any, x: Value, context: Context) -> Outputs:
         raise Decline("it raises when a column has its first missing cell (error_on_new=True)")
     missing = _missing(indicator.missing_values)
     allow_nan = missing.rule == "nan"
-    masks = [missing.mask(x.column(i).guard("MissingIndicator", allow_nan=allow_nan))
-             for i in features]
+    masks = [
+        missing.mask(x.column(i).guard("MissingIndicator", allow_nan=allow_nan)) for i in features
+    ]
     return {"transform": x.builder.concat(masks) if masks else x.take([]).cast("bool")}
 
 
@@ -222,32 +226,45 @@ def examples() -> Iterator[Example]:
     for strategy in ("mean", "median", "most_frequent", "constant"):
         for dtype in ("float64", "float32"):
             yield Example(f"{strategy} {dtype}", partial(_fitted, dtype, strategy=strategy))
-        yield Example(f"{strategy} int64 missing=-1", partial(
-            _fitted, "int64", -1, strategy=strategy, add_indicator=True))
-        yield Example(f"{strategy} indicator", partial(
-            _fitted, strategy=strategy, add_indicator=True))
-        yield Example(f"{strategy} keep-empty", partial(
-            _fitted, strategy=strategy, keep_empty_features=True, add_indicator=True))
-    yield Example("constant 0.1 float32", partial(
-        _fitted, "float32", strategy="constant", fill_value=0.1))
+        yield Example(
+            f"{strategy} int64 missing=-1",
+            partial(_fitted, "int64", -1, strategy=strategy, add_indicator=True),
+        )
+        yield Example(
+            f"{strategy} indicator", partial(_fitted, strategy=strategy, add_indicator=True)
+        )
+        yield Example(
+            f"{strategy} keep-empty",
+            partial(_fitted, strategy=strategy, keep_empty_features=True, add_indicator=True),
+        )
+    yield Example(
+        "constant 0.1 float32", partial(_fitted, "float32", strategy="constant", fill_value=0.1)
+    )
     yield Example("callable", partial(_fitted, strategy=_column_range))
     yield Example("missing=0", partial(_fitted, "float64", 0, strategy="mean"))
     yield Example("missing=0.1", partial(_fitted, "float32", 0.1, strategy="median"))
     yield Example("missing=NA", _fitted_na)
     for missing in (np.nan, None, "?"):
-        for params in ({"strategy": "most_frequent"}, {"strategy": "constant"},
-                       {"strategy": "constant", "fill_value": "none", "add_indicator": True},
-                       {"strategy": "most_frequent", "keep_empty_features": True}):
+        for params in (
+            {"strategy": "most_frequent"},
+            {"strategy": "constant"},
+            {"strategy": "constant", "fill_value": "none", "add_indicator": True},
+            {"strategy": "most_frequent", "keep_empty_features": True},
+        ):
             words = " ".join(f"{k}={v}" for k, v in params.items())
-            yield Example(f"text missing={missing} {words}",
-                          partial(_fitted_text, missing, **params))
-    yield Example("mixed most_frequent", partial(
-        _fitted_mixed, strategy="most_frequent", add_indicator=True))
+            yield Example(
+                f"text missing={missing} {words}", partial(_fitted_text, missing, **params)
+            )
+    yield Example(
+        "mixed most_frequent", partial(_fitted_mixed, strategy="most_frequent", add_indicator=True)
+    )
     yield Example("mixed constant", partial(_fitted_mixed, strategy="constant", fill_value="x"))
-    yield Example("mixed constant number", partial(
-        _fitted_mixed, strategy="constant", fill_value=-1))
+    yield Example(
+        "mixed constant number", partial(_fitted_mixed, strategy="constant", fill_value=-1)
+    )
     yield Example("indicator all", partial(_indicator, features="all"))
     yield Example("indicator missing-only", partial(_indicator, error_on_new=False))
-    yield Example("indicator missing=-1", partial(
-        _indicator, missing_values=-1, error_on_new=False))
+    yield Example(
+        "indicator missing=-1", partial(_indicator, missing_values=-1, error_on_new=False)
+    )
     yield Example("indicator error-on-new", _indicator, native=False)

@@ -136,25 +136,48 @@ def examples() -> Iterator[Example]:
         for dtype in ("float64", "float32", "int64"):
             bound = narrow if dtype == "float32" else wide
             for targets in (0, 1, 3):
-                yield Example(f"{name} {dtype} targets={targets}", partial(
-                    _regressor, name, dtype, targets), **bound)
-            yield Example(f"{name} {dtype} no intercept", partial(
-                _regressor, name, dtype, fit_intercept=False), **bound)
+                yield Example(
+                    f"{name} {dtype} targets={targets}",
+                    partial(_regressor, name, dtype, targets),
+                    **bound,
+                )
+            yield Example(
+                f"{name} {dtype} no intercept",
+                partial(_regressor, name, dtype, fit_intercept=False),
+                **bound,
+            )
     labels: dict[str, Any] = {
-        "int": [0, 1], "reversed": [5, -5], "bool": [False, True], "float": [1.0, 2.0],
-        "text": ["no", "yes"], "object": np.array(["no", "y"], object), "three": [0, 1, 2],
-        "three text": ["c", "aaa", "bb"], "eleven": list(range(11))}
+        "int": [0, 1],
+        "reversed": [5, -5],
+        "bool": [False, True],
+        "float": [1.0, 2.0],
+        "text": ["no", "yes"],
+        "object": np.array(["no", "y"], object),
+        "three": [0, 1, 2],
+        "three text": ["c", "aaa", "bb"],
+        "eleven": list(range(11)),
+    }
     for name, values in labels.items():
         yield Example(f"LogisticRegression {name}", partial(_classifier, values), **wide)
     yield Example("LogisticRegression frame", partial(_classifier, ["a", "b"], frame=True), **wide)
     for count in (2, 3, 9):
-        yield Example(f"LogisticRegression float32 {count}", partial(
-            _classifier, list(range(count)), "float32"), **narrow)
-        yield Example(f"LogisticRegression no intercept {count}", partial(
-            _classifier, list(range(count)), fit_intercept=False), **wide)
+        yield Example(
+            f"LogisticRegression float32 {count}",
+            partial(_classifier, list(range(count)), "float32"),
+            **narrow,
+        )
+        yield Example(
+            f"LogisticRegression no intercept {count}",
+            partial(_classifier, list(range(count)), fit_intercept=False),
+            **wide,
+        )
     for solver in ("newton-cg", "newton-cholesky", "sag", "saga"):
-        yield Example(f"LogisticRegression {solver}", partial(
-            _classifier, [0, 1, 2], solver=solver, tol=0.01), **wide)
-    yield Example("LogisticRegression liblinear", partial(
-        _classifier, ["a", "b"], solver="liblinear"), **wide)
+        yield Example(
+            f"LogisticRegression {solver}",
+            partial(_classifier, [0, 1, 2], solver=solver, tol=0.01),
+            **wide,
+        )
+    yield Example(
+        "LogisticRegression liblinear", partial(_classifier, ["a", "b"], solver="liblinear"), **wide
+    )
     yield Example("LogisticRegression sparse coefficients", _sparse_coefficients, **wide)

@@ -132,13 +132,25 @@ def _after_sparse(name: str, **params: Any) -> tuple[Any, Any]:
 
 
 _PARAMETERS: dict[str, list[dict[str, Any]]] = {
-    "StandardScaler": [{}, {"with_mean": False}, {"with_std": False},
-                       {"with_mean": False, "with_std": False}],
-    "MinMaxScaler": [{}, {"feature_range": (-2, 0.7)}, {"clip": True},
-                     {"clip": True, "feature_range": (0.1, 0.3)}],
+    "StandardScaler": [
+        {},
+        {"with_mean": False},
+        {"with_std": False},
+        {"with_mean": False, "with_std": False},
+    ],
+    "MinMaxScaler": [
+        {},
+        {"feature_range": (-2, 0.7)},
+        {"clip": True},
+        {"clip": True, "feature_range": (0.1, 0.3)},
+    ],
     "MaxAbsScaler": [{}, {"clip": True}],
-    "RobustScaler": [{}, {"with_centering": False}, {"with_scaling": False},
-                     {"quantile_range": (10, 70), "unit_variance": True}],
+    "RobustScaler": [
+        {},
+        {"with_centering": False},
+        {"with_scaling": False},
+        {"quantile_range": (10, 70), "unit_variance": True},
+    ],
 }
 
 
@@ -148,13 +160,20 @@ def examples() -> Iterator[Example]:
         for params in parameters:
             words = " ".join(f"{k}={v}" for k, v in params.items())
             for dtype in ("float64", "float32", "int64"):
-                yield Example(f"{name} {dtype} {words}".strip(),
-                              partial(_fitted, name, dtype, frame=False, **params))
+                yield Example(
+                    f"{name} {dtype} {words}".strip(),
+                    partial(_fitted, name, dtype, frame=False, **params),
+                )
         yield Example(f"{name} frame", partial(_fitted, name, "float64", frame=True))
-    yield Example("StandardScaler sparse", partial(
-        _after_sparse, "StandardScaler", with_mean=False))
-    yield Example("StandardScaler sparse unscaled", partial(
-        _after_sparse, "StandardScaler", with_mean=False, with_std=False))
+    yield Example(
+        "StandardScaler sparse", partial(_after_sparse, "StandardScaler", with_mean=False)
+    )
+    yield Example(
+        "StandardScaler sparse unscaled",
+        partial(_after_sparse, "StandardScaler", with_mean=False, with_std=False),
+    )
     yield Example("MaxAbsScaler sparse", partial(_after_sparse, "MaxAbsScaler", clip=True))
-    yield Example("RobustScaler sparse", partial(
-        _after_sparse, "RobustScaler", with_centering=False, quantile_range=(5.0, 95.0)))
+    yield Example(
+        "RobustScaler sparse",
+        partial(_after_sparse, "RobustScaler", with_centering=False, quantile_range=(5.0, 95.0)),
+    )

@@ -16,10 +16,13 @@ from millrace.catalog.xgboost.objectives import WHY, ulp
 Floats = npt.NDArray[np.float64]
 Made = tuple[Any, Any]
 
-_SMALL: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 0, "eta": 0.5,
-                          "verbosity": 0}
+_SMALL: dict[str, Any] = {"max_depth": 3, "nthread": 1, "seed": 0, "eta": 0.5, "verbosity": 0}
 _CLASS_PARAMETERS: dict[str, Any] = {
-    "n_estimators": 6, "max_depth": 3, "n_jobs": 1, "random_state": 0, "learning_rate": 0.5,
+    "n_estimators": 6,
+    "max_depth": 3,
+    "n_jobs": 1,
+    "random_state": 0,
+    "learning_rate": 0.5,
     "verbosity": 0,
 }
 
@@ -92,8 +95,14 @@ def _stopped_booster() -> Made:
     x, y = _rows(nan=0.1)
     noise = np.random.default_rng(1).normal(size=len(y))
     valid = xgb.DMatrix(x, y + 3 * noise)
-    return xgb.train(_SMALL, xgb.DMatrix(x, y), 40, evals=[(valid, "valid")],
-                     early_stopping_rounds=2, verbose_eval=False), x
+    return xgb.train(
+        _SMALL,
+        xgb.DMatrix(x, y),
+        40,
+        evals=[(valid, "valid")],
+        early_stopping_rounds=2,
+        verbose_eval=False,
+    ), x
 
 
 def _from_file() -> Made:
@@ -216,9 +225,17 @@ def _stopped_model(name: str = "XGBRegressor", k: int = 0, **parameters: Any) ->
 
 def _boosters() -> dict[str, Callable[[], Made]]:
     same = (
-        "reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror",
-        "reg:logistic", "binary:logistic", "binary:logitraw", "binary:hinge", "rank:ndcg",
-        "rank:pairwise", "rank:map",
+        "reg:squarederror",
+        "reg:squaredlogerror",
+        "reg:pseudohubererror",
+        "reg:absoluteerror",
+        "reg:logistic",
+        "binary:logistic",
+        "binary:logitraw",
+        "binary:hinge",
+        "rank:ndcg",
+        "rank:pairwise",
+        "rank:map",
     )
     vectors = {"several": True, "multi_strategy": "multi_output_tree"}
     return {
@@ -260,8 +277,9 @@ def _models() -> dict[str, Callable[[], Made]]:
         "XGBRegressor early stopping": _stopped_model,
         "XGBRegressor frame": _named_numbers,
         "XGBRegressor categories": partial(_frame_model, "XGBRegressor", max_cat_to_onehot=1),
-        "XGBRegressor categories one-hot": partial(_frame_model, "XGBRegressor",
-                                                   max_cat_to_onehot=100),
+        "XGBRegressor categories one-hot": partial(
+            _frame_model, "XGBRegressor", max_cat_to_onehot=100
+        ),
         "XGBModel": partial(_model, "XGBModel", objective="reg:squarederror"),
         "XGBRFRegressor": partial(_model, "XGBRFRegressor"),
         "XGBRanker": _ranker,
@@ -275,7 +293,8 @@ def _models() -> dict[str, Callable[[], Made]]:
         "XGBClassifier after one-hot": partial(_pipeline, sparse_output=False),
         "XGBClassifier after sparse one-hot": partial(_pipeline, sparse_output=True),
         "XGBClassifier dart after sparse one-hot": partial(
-            _pipeline, sparse_output=True, booster="dart", rate_drop=0.5),
+            _pipeline, sparse_output=True, booster="dart", rate_drop=0.5
+        ),
         "XGBRFClassifier": partial(_classifier, 2, "XGBRFClassifier"),
     }
 
@@ -293,14 +312,18 @@ def examples() -> Iterator[Example]:
         "Booster multi:softprob": partial(_booster, "multi:softprob", k=3),
         "Booster multi:softprob 10": partial(_booster, "multi:softprob", k=10, rounds=2),
         "class XGBClassifier multi:softprob": partial(_classifier, 3),
-        "class XGBClassifier multi:softprob dart": partial(_classifier, 3, booster="dart",
-                                                           rate_drop=0.5),
+        "class XGBClassifier multi:softprob dart": partial(
+            _classifier, 3, booster="dart", rate_drop=0.5
+        ),
         "class XGBClassifier early stopping multi": partial(_stopped_model, "XGBClassifier", k=3),
         "class XGBClassifier categories multi": partial(_frame_model, "XGBClassifier", 3),
         "class XGBRFClassifier multi": partial(_classifier, 3, "XGBRFClassifier"),
     }
     for name, make in softprob.items():
         yield Example(name, make, ulp=ulp("multi:softprob"), why=WHY)
-    yield Example("class XGBClassifier multi:softmax",
-                  partial(_classifier, 3, objective="multi:softmax"),
-                  ulp=SCIPY_SOFTMAX_ULP, why=SCIPY_SOFTMAX_WHY)
+    yield Example(
+        "class XGBClassifier multi:softmax",
+        partial(_classifier, 3, objective="multi:softmax"),
+        ulp=SCIPY_SOFTMAX_ULP,
+        why=SCIPY_SOFTMAX_WHY,
+    )

@@ -76,8 +76,13 @@ def _rows(x: Value, missing: float) -> Value:
 
 
 def _answers(
-    model: Model, x: Value, context: Context, *,
-    missing: float = np.nan, best: int | None = None, inplace: bool = False,
+    model: Model,
+    x: Value,
+    context: Context,
+    *,
+    missing: float = np.nan,
+    best: int | None = None,
+    inplace: bool = False,
 ) -> _Answers:
     """The booster's answers for the table `x`, as ``inplace_predict`` or on a ``DMatrix``."""
     if model.n_features != x.width:
@@ -173,8 +178,9 @@ def _ask_booster(booster: Any, method: str, rows: Any) -> Any:
 
     names = None if hasattr(rows, "columns") else booster.feature_names
     types = None if hasattr(rows, "columns") else booster.feature_types
-    matrix = xgboost.DMatrix(rows, feature_names=names, feature_types=types,
-                             enable_categorical=True)
+    matrix = xgboost.DMatrix(
+        rows, feature_names=names, feature_types=types, enable_categorical=True
+    )
     option = method.removeprefix("predict").strip("()")
     return booster.predict(matrix, **({option: True} if option else {}))
 
@@ -199,8 +205,9 @@ def _model_answers(
     saved = read(model.get_booster())
     missing = np.nan if model.missing is None else float(model.missing)
     inplace = not (isinstance(x, SparseValue) and x.kind == "csr_array")  # TypeError in the source
-    answers = _answers(saved, x, context, missing=missing, best=saved.best_iteration,
-                       inplace=inplace)
+    answers = _answers(
+        saved, x, context, missing=missing, best=saved.best_iteration, inplace=inplace
+    )
     outputs = {
         "predict": _flat(answers.prediction),
         "predict(output_margin)": _flat(answers.margin),

@@ -18,12 +18,26 @@ from millrace.catalog.xgboost.ubjson import loads
 
 Category = str | int
 _STUMP = {
-    "base_weights": [0.0], "categories": [], "categories_nodes": [], "categories_segments": [],
-    "categories_sizes": [], "default_left": [0], "left_children": [-1], "loss_changes": [0.0],
-    "parents": [2147483647], "right_children": [-1], "split_conditions": [-0.0],
-    "split_indices": [0], "split_type": [0], "sum_hessian": [0.0],
-    "tree_param": {"num_deleted": "0", "num_feature": "1", "num_nodes": "1",
-                   "size_leaf_vector": "1"},
+    "base_weights": [0.0],
+    "categories": [],
+    "categories_nodes": [],
+    "categories_segments": [],
+    "categories_sizes": [],
+    "default_left": [0],
+    "left_children": [-1],
+    "loss_changes": [0.0],
+    "parents": [2147483647],
+    "right_children": [-1],
+    "split_conditions": [-0.0],
+    "split_indices": [0],
+    "split_type": [0],
+    "sum_hessian": [0.0],
+    "tree_param": {
+        "num_deleted": "0",
+        "num_feature": "1",
+        "num_nodes": "1",
+        "size_leaf_vector": "1",
+    },
 }
 """A tree of one leaf that adds -0.0, which leaves every margin as it is, -0.0 too."""
 
@@ -109,12 +123,16 @@ class Model:
             "trees": [_STUMP | {"id": i} for i in range(k)],
         }
         learner = {
-            "attributes": {}, "feature_names": [], "feature_types": [],
+            "attributes": {},
+            "feature_names": [],
+            "feature_types": [],
             "gradient_booster": {"model": trees, "name": "gbtree"},
-            "learner_model_param": sizes, "objective": self.learner["objective"],
+            "learner_model_param": sizes,
+            "objective": self.learner["objective"],
         }
-        text = json.dumps({"learner": learner, "version": self.saved["version"]},
-                          default=np.ndarray.tolist)
+        text = json.dumps(
+            {"learner": learner, "version": self.saved["version"]}, default=np.ndarray.tolist
+        )
         stumps = xgboost.Booster({"nthread": 1}, model_file=bytearray(text, "utf-8"))
         row = xgboost.DMatrix(np.zeros((1, 1), np.float32), nthread=1)
         return stumps.predict(row, output_margin=True).reshape(k)

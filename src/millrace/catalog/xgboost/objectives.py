@@ -18,14 +18,29 @@ import numpy as np
 from millrace.catalog.registry import Decline
 from millrace.ir.build import Value
 
-_IDENTITY = frozenset({
-    "reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror",
-    "reg:absoluteerror", "reg:quantileerror", "binary:logitraw", "rank:ndcg", "rank:pairwise",
-    "rank:map",
-})
-_EXPONENTIAL = frozenset({
-    "count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft",
-})
+_IDENTITY = frozenset(
+    {
+        "reg:squarederror",
+        "reg:linear",
+        "reg:squaredlogerror",
+        "reg:pseudohubererror",
+        "reg:absoluteerror",
+        "reg:quantileerror",
+        "binary:logitraw",
+        "rank:ndcg",
+        "rank:pairwise",
+        "rank:map",
+    }
+)
+_EXPONENTIAL = frozenset(
+    {
+        "count:poisson",
+        "reg:gamma",
+        "reg:tweedie",
+        "survival:cox",
+        "survival:aft",
+    }
+)
 _LARGEST_POWER = np.float32(88.7)
 """``Sigmoid`` raises e to no higher power, lest it overflow."""
 

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 
 _NUMBER = {
-    "i": struct.Struct(">b"), "U": struct.Struct(">B"), "I": struct.Struct(">h"),
-    "l": struct.Struct(">i"), "L": struct.Struct(">q"), "d": struct.Struct(">f"),
+    "i": struct.Struct(">b"),
+    "U": struct.Struct(">B"),
+    "I": struct.Struct(">h"),
+    "l": struct.Struct(">i"),
+    "L": struct.Struct(">q"),
+    "d": struct.Struct(">f"),
     "D": struct.Struct(">d"),
 }
 _DTYPE = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4", "D": ">f8"}

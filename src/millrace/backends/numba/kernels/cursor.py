@@ -19,7 +19,20 @@ from millrace.backends.numba.kernels.vectors import LANES, advance
 
 
 @numba.njit(nogil=True, cache=True)
-def cursor_sums(planes, row_stride, n_rows, split_start, plane, rank, here, there, leaf_start, value, target, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def cursor_sums(
+    planes,
+    row_stride,
+    n_rows,
+    split_start,
+    plane,
+    rank,
+    here,
+    there,
+    leaf_start,
+    value,
+    target,
+    sums,
+):  # type: ignore[no-untyped-def]
     """Add every tree's leaf values to ``sums`` (n_outputs, rows), tree by tree.
 
     Parameters
@@ -42,7 +55,17 @@ def cursor_sums(planes, row_stride, n_rows, split_start, plane, rank, here, ther
         for tree in range(len(split_start) - 1):
             for i in range(LANES):
                 cursor[i] = 0
-            advance(block, row_stride, plane, rank, here, there, split_start[tree], split_start[tree + 1], cursor)
+            advance(
+                block,
+                row_stride,
+                plane,
+                rank,
+                here,
+                there,
+                split_start[tree],
+                split_start[tree + 1],
+                cursor,
+            )
             first = np.uint64(leaf_start[tree])
             if n_values == 1:
                 total = sums[target[tree], row : row + LANES]
@@ -54,4 +77,3 @@ def cursor_sums(planes, row_stride, n_rows, split_start, plane, rank, here, ther
                     for i in range(LANES):
                         at = (first + np.uint64(cursor[np.uint64(i)])) * np.uint64(n_values)
                         total[np.uint64(i)] += flat[at + np.uint64(k)]
-

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @numba.njit(nogil=True, cache=True)
-def linear_sums(reached, block, intercept, start, feature, coef, value, target, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def linear_sums(reached, block, intercept, start, feature, coef, value, target, sums):  # type: ignore[no-untyped-def]
     """Add every tree's leaf models to ``sums`` (n_outputs, n_rows), tree by tree.
 
     Parameters

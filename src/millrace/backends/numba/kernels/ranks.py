@@ -18,7 +18,19 @@ _TINY = float(np.float32(1e-35))
 
 
 @numba.njit(nogil=True, cache=True)
-def rank_columns(address, stride, table_at, half, nan_rank, zero_missing, table, which, n_rows, planes, row_stride):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def rank_columns(
+    address,
+    stride,
+    table_at,
+    half,
+    nan_rank,
+    zero_missing,
+    table,
+    which,
+    n_rows,
+    planes,
+    row_stride,
+):  # type: ignore[no-untyped-def]
     """Fill the planes ``which`` from columns given by memory address.
 
     Parameters
@@ -52,7 +64,9 @@ def rank_columns(address, stride, table_at, half, nan_rank, zero_missing, table,
                         values[i] = np.nan
             out_at = plane * row_stride + row
             if m == SEARCH_LANES:
-                count_below(table, table_at[plane], half[plane], values, planes, out_at, nan_rank[plane])
+                count_below(
+                    table, table_at[plane], half[plane], values, planes, out_at, nan_rank[plane]
+                )
             else:
                 count_below(table, table_at[plane], half[plane], values, ranks, 0, nan_rank[plane])
                 for i in range(m):
@@ -60,7 +74,7 @@ def rank_columns(address, stride, table_at, half, nan_rank, zero_missing, table,
 
 
 @numba.njit(nogil=True, cache=True)
-def member_planes(codes, lut, source, which, n_rows, planes, row_stride):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def member_planes(codes, lut, source, which, n_rows, planes, row_stride):  # type: ignore[no-untyped-def]
     """Fill category planes: 1 where the code's category sends the row right.
 
     Parameters
@@ -81,7 +95,7 @@ def member_planes(codes, lut, source, which, n_rows, planes, row_stride):  # typ
 
 
 @numba.njit(nogil=True, cache=True)
-def number_codes(address, stride, n_rows, like, members, rule, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def number_codes(address, stride, n_rows, like, members, rule, out):  # type: ignore[no-untyped-def]
     """Numeric categories to positions in `members` (see `Forest.category` for the rules).
 
     ``len(members)`` stands for any other value, ``len(members) + 1`` for a missing one.
@@ -91,7 +105,7 @@ def number_codes(address, stride, n_rows, like, members, rule, out):  # type: ig
         value = np.float64(load_at(address + i * stride, like))
         if rule == 3 and np.isnan(value):
             value = 0.0
-        if rule != 0 and np.isnan(value) or (rule == 2 and abs(value) <= _TINY):
+        if (rule != 0 and np.isnan(value)) or (rule == 2 and abs(value) <= _TINY):
             out[i] = other + 1
         elif np.isnan(value) or value <= -1.0 or value >= 9.2e18:
             out[i] = other

@@ -19,9 +19,39 @@ from numba.extending import intrinsic
 from millrace.backends.numba.kernels.vectors import TILE, WALKS, load_at, walk_trees
 
 # Positions in the array of addresses and sizes.
-(N_NUMERIC, N_PLANES, COLUMN, RULE, TABLE, TABLE_AT, HALF, NAN_RANK, N_CODED, CODED_COLUMN, CODED_RULE,
- MEMBERS, MEMBERS_AT, N_SETS, LUT, LUT_WIDTH, LUT_SOURCE, N_TREES, NODES, ROOT, LEAF_START, VALUE,
- N_VALUES, TARGET, N_OUTPUTS, BASE, N_WATCHED, LOW, HIGH, REFUSES_NAN, FIELDS) = range(31)
+(
+    N_NUMERIC,
+    N_PLANES,
+    COLUMN,
+    RULE,
+    TABLE,
+    TABLE_AT,
+    HALF,
+    NAN_RANK,
+    N_CODED,
+    CODED_COLUMN,
+    CODED_RULE,
+    MEMBERS,
+    MEMBERS_AT,
+    N_SETS,
+    LUT,
+    LUT_WIDTH,
+    LUT_SOURCE,
+    N_TREES,
+    NODES,
+    ROOT,
+    LEAF_START,
+    VALUE,
+    N_VALUES,
+    TARGET,
+    N_OUTPUTS,
+    BASE,
+    N_WATCHED,
+    LOW,
+    HIGH,
+    REFUSES_NAN,
+    FIELDS,
+) = range(31)
 
 _TINY = float(np.float32(1e-35))
 
@@ -35,12 +65,12 @@ def _pointer(typingctx: Any, address: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _longs(model, field, n):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _longs(model, field, n):  # type: ignore[no-untyped-def]
     return numba.carray(_pointer(model[field]), n, np.int64)
 
 
 @numba.njit(nogil=True, cache=True)
-def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]
     """The rank of every plane for one row of column values."""
     n_numeric = model[N_NUMERIC]
     column, rule = _longs(model, COLUMN, n_numeric), _longs(model, RULE, n_numeric)
@@ -62,7 +92,7 @@ def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]  # noqa: AN
 
 
 @numba.njit(nogil=True, cache=True)
-def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]
     """The category planes of one row."""
     n_coded, n_sets, width = model[N_CODED], model[N_SETS], model[LUT_WIDTH]
     column, rule = _longs(model, CODED_COLUMN, n_coded), _longs(model, CODED_RULE, n_coded)
@@ -95,7 +125,7 @@ def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]  # noqa: ANN0
 
 
 @numba.njit(nogil=True, cache=True)
-def _passes(model, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _passes(model, row):  # type: ignore[no-untyped-def]
     """Whether the row meets the guards on the forest's input."""
     n = model[N_WATCHED]
     low = numba.carray(_pointer(model[LOW]), n, np.float64)
@@ -112,7 +142,7 @@ def _passes(model, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @numba.njit(nogil=True, cache=True)
-def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]
     """The sums of one row; False, with nothing done, where a guard refuses it.
 
     Parameters
@@ -145,7 +175,9 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]  # noqa: A
             at[i] = root[tree + i]
         walk_trees(nodes, no_bounds, ranks, 0, at)
         for i in range(min(WALKS, n_trees - tree)):
-            leaf = leaf_start[tree + i] + np.int64((nodes[at[i]] >> np.uint64(16)) & np.uint64(0xFFFF))
+            leaf = leaf_start[tree + i] + np.int64(
+                (nodes[at[i]] >> np.uint64(16)) & np.uint64(0xFFFF)
+            )
             where = model[VALUE] + leaf * n_values * size
             for k in range(n_values):
                 sums[target[tree + i] + k] += load_at(where + k * size, zero)

@@ -45,7 +45,7 @@ def _as_index(builder: Any, value: Any) -> Any:
 
 
 @intrinsic
-def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cursor):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cursor):  # type: ignore[no-untyped-def]
     """Step 256 rows through the splits ``first:stop`` of one tree.
 
     For each split: ``cursor = there if planes[plane] > rank and cursor == here else cursor``.
@@ -53,11 +53,9 @@ def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cu
     later; `plane`, `rank`, `here`, `there` are arrays over splits; `cursor` has 256 elements of
     the dtype of `planes`.
     """
-    sig = types.void(
-        planes, types.intp, plane, rank, here, there, types.intp, types.intp, cursor
-    )
+    sig = types.void(planes, types.intp, plane, rank, here, there, types.intp, types.intp, cursor)
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         element = context.get_data_type(sig.args[0].dtype)
         vector = ir.VectorType(element, LANES)
         at = [_data(context, builder, sig, args, k) for k in (0, 2, 3, 4, 5, 8)]
@@ -76,7 +74,9 @@ def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cu
         builder.cbranch(builder.icmp_signed("<", split, stop), body, done)
 
         builder.position_at_end(body)
-        offset = builder.mul(_as_index(builder, builder.load(builder.gep(plane_at, [split]))), stride)
+        offset = builder.mul(
+            _as_index(builder, builder.load(builder.gep(plane_at, [split]))), stride
+        )
         rows = builder.load(
             builder.bitcast(builder.gep(blocks, [offset]), vector.as_pointer()), align=1
         )
@@ -98,7 +98,7 @@ def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cu
 
 
 @intrinsic
-def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  # type: ignore[no-untyped-def]
     """For 32 values, how many table entries are smaller; `nan_rank` for NaN.
 
     The table is ascending and padded with +inf to ``2 * half - 1`` entries, `half` a power of
@@ -106,7 +106,7 @@ def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  
     """
     sig = types.void(table, types.intp, types.intp, values, out, types.intp, types.intp)
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         lanes = SEARCH_LANES
         real = context.get_data_type(sig.args[3].dtype)
         element = context.get_data_type(sig.args[4].dtype)
@@ -158,10 +158,10 @@ def _make_walk(apart: int) -> Any:
     """The walk for lanes that read values `apart` elements from each other."""
 
     @intrinsic
-    def walk(typingctx, nodes, bounds, tile, first, at):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def walk(typingctx, nodes, bounds, tile, first, at):  # type: ignore[no-untyped-def]
         sig = types.void(nodes, bounds, tile, types.intp, at)
 
-        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
             node_at, bound_at, tile_at, start_at = (
                 _data(context, builder, sig, args, k) for k in (0, 1, 2, 4)
             )
@@ -229,11 +229,11 @@ walk_trees = _make_walk(0)
 
 
 @intrinsic
-def load_at(typingctx, address, like):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def load_at(typingctx, address, like):  # type: ignore[no-untyped-def]
     """The number at a memory address; its type is that of the scalar `like`."""
     sig = like(types.intp, like)
 
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
         pointer = context.get_data_type(sig.return_type).as_pointer()
         return builder.load(builder.inttoptr(args[0], pointer), align=1)
 

@@ -1,8 +1,9 @@
 """Trees of any size: rows walk from node to node, sixteen at a time.
 
-A node is one 64-bit word, see `vectors.walk_rows`; the planes lie in tiles of 16 rows, so that all that
-the walks read is a few cache lines, and the place of a row in its tile costs nothing. The first levels of a large tree are not walked but stepped through by
-the cursor (`kernels.cursor`), for which 63 splits cost less than two visits.
+A node is one 64-bit word, see `vectors.walk_rows`; the planes lie in tiles of 16 rows, so that all
+that the walks read is a few cache lines, and the place of a row in its tile costs nothing. The first
+levels of a large tree are not walked but stepped through by the cursor (`kernels.cursor`), for which
+63 splits cost less than two visits.
 
 Limit: a visit is two dependent loads (node, plane) and five other operations; the walks overlap
 the loads, so about 1.5 cycles per visit remain while a tree fits in the second-level cache.
@@ -17,7 +18,7 @@ from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS, advance,
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _leaf(nodes, bounds, at):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _leaf(nodes, bounds, at):  # type: ignore[no-untyped-def]
     """The number of a leaf in its tree, which it keeps where a split keeps its rank or bound."""
     if len(bounds):
         return np.int64(bounds[at])
@@ -25,7 +26,27 @@ def _leaf(nodes, bounds, at):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
 
 
 @numba.njit(nogil=True, cache=True)
-def walk_sums(nodes, bounds, tiles, tile_size, by_plane, plane_stride, n_rows, root, top_start, top_plane, top_rank, top_here, top_there, entry_start, entry, leaf_start, value, target, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def walk_sums(
+    nodes,
+    bounds,
+    tiles,
+    tile_size,
+    by_plane,
+    plane_stride,
+    n_rows,
+    root,
+    top_start,
+    top_plane,
+    top_rank,
+    top_here,
+    top_there,
+    entry_start,
+    entry,
+    leaf_start,
+    value,
+    target,
+    sums,
+):  # type: ignore[no-untyped-def]
     """Add every tree's leaf values to ``sums`` (n_outputs, n_rows), tree by tree.
 
     Parameters
@@ -57,8 +78,17 @@ def walk_sums(nodes, bounds, tiles, tile_size, by_plane, plane_stride, n_rows, r
         else:
             for first in range(0, n_rows, LANES):
                 cursor[:] = 0
-                advance(by_plane[first:], plane_stride, top_plane, top_rank, top_here, top_there,
-                        top_start[tree], top_start[tree + 1], cursor)
+                advance(
+                    by_plane[first:],
+                    plane_stride,
+                    top_plane,
+                    top_rank,
+                    top_here,
+                    top_there,
+                    top_start[tree],
+                    top_start[tree + 1],
+                    cursor,
+                )
                 for i in range(LANES):
                     begin[first + i] = entry[np.uint64(entry_start[tree]) + np.uint64(cursor[i])]
         for first in range(0, n_rows, WALKS):
@@ -75,7 +105,7 @@ def walk_sums(nodes, bounds, tiles, tile_size, by_plane, plane_stride, n_rows, r
 
 
 @numba.njit(nogil=True, cache=True)
-def walk_leaves(nodes, bounds, tiles, tile_size, n_rows, root, leaf_start, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def walk_leaves(nodes, bounds, tiles, tile_size, n_rows, root, leaf_start, out):  # type: ignore[no-untyped-def]
     """The row of `value` that each sample reaches in each tree: ``out`` int64 (n_rows, n_trees)."""
     at = np.empty(WALKS, np.uint64)
     for tree in range(len(root) - 1):
