@@ -52,6 +52,8 @@ def random_forest(shape: Shape) -> Forest:
     """A forest of this shape; the same one for the same shape."""
     rng = np.random.default_rng(shape.seed)
     pool = np.concatenate([SPECIAL, rng.normal(size=max(0, shape.pool - len(SPECIAL)))])
+    if shape.operator == "<":  # nothing is smaller than -inf: the grammar of programs forbids it
+        pool = pool[pool != -np.inf]
     pool = rng.permutation(pool)[: shape.pool]
     trees = [_random_tree(rng, int(rng.integers(1, shape.n_leaves + 1))) for _ in range(shape.n_trees)]
     left, right = (np.concatenate([t[side] for t in trees]) for side in (0, 1))

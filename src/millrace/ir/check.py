@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from millrace.errors import ProgramError
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
@@ -108,6 +110,9 @@ def _forest_problem(forest: Forest, width: int) -> str | None:
         return f"leaf {leaf.max()} of {len(forest.value)} values"
     if forest.value.shape[1] + int(forest.target.values.max(initial=0)) > forest.n_outputs:
         return "a tree adds past the last output"
+    numeric = (feature >= 0) & (forest.category.values < 0)
+    if forest.operator == "<" and bool(np.isneginf(forest.threshold.values[numeric]).any()):
+        return "no value is smaller than the threshold -inf"
     if len(forest.base) != forest.n_outputs:
         return f"base has {len(forest.base)} entries for {forest.n_outputs} outputs"
     return None

@@ -70,8 +70,9 @@ class Encoder:
         import pyarrow.compute as pc
 
         if pa.types.is_dictionary(column.type):
-            of_value = np.append(self._arrow(column.dictionary), np.int32(0))
-            codes = of_value[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+            of_value = np.append(self._arrow(column.dictionary), np.int32(0))  # may be empty
+            at = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+            codes = of_value[at]
         elif not self.text:
             return self._objects(text_cells(column))
         else:

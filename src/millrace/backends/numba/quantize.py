@@ -132,7 +132,10 @@ class QuantizedForest:
 
 def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic]) -> Floats:
     """The thresholds t' in `dtype` with ``x <= t'`` exactly where ``x <operator> t`` in float64."""
-    rounded = threshold.astype(dtype)
+    with np.errstate(
+        over="ignore"
+    ):  # beyond the largest float32 lies infinity, which is right here
+        rounded = threshold.astype(dtype)
     down = dtype.type(-np.inf)
     too_high = rounded.astype(np.float64) > threshold
     if operator == "<":
@@ -266,8 +269,9 @@ def _numeric_planes(
     keys, of_node = np.unique(key, return_inverse=True)
     bound = as_less_equal(forest.threshold.values[nodes], forest.operator, dtype) + dtype.type(0)
     order = np.lexsort((bound, of_node))
-    new_plane = np.diff(of_node[order], prepend=-1) != 0
-    new_value = new_plane | (np.diff(bound[order], prepend=np.nan) != 0)
+    of_sorted, sorted_bound = of_node[order], bound[order]
+    new_plane = np.append(True, of_sorted[1:] != of_sorted[:-1])[: len(order)]
+    new_value = new_plane | np.append(True, sorted_bound[1:] != sorted_bound[:-1])[: len(order)]
     distinct = np.cumsum(new_value) - 1
     first = np.searchsorted(of_node[order][new_value], np.arange(len(keys)))
     count = np.diff(np.append(first, int(new_value.sum())))

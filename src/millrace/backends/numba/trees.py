@@ -103,6 +103,8 @@ class TreeEngine:
         else:
             top = self._no_top if q.has_cursor or n_rows < WALK_ROWS else s.start
             tiles, size = _tiles(planes, stride, n_rows)
+            if q.by_value:
+                planes = np.empty(0, s.rank.dtype)
             walk.walk_sums(
                 q.nodes,
                 q.bounds,

@@ -100,12 +100,10 @@ def _frame_examples() -> Iterator[Example]:
         "frame-categories-classes",
         _maker("CatBoostClassifier", "words3", frame="categories", **whole),
         **_LOGARITHMS,
-        native=False,
     )
     yield Example(
         "frame-only-categories",
         _maker("CatBoostRegressor", "by-category", frame="only-categories", **whole),
-        native=False,
     )
     yield Example(
         "frame-target-statistics",

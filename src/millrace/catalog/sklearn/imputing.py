@@ -81,14 +81,17 @@ def simple_imputer(imputer: Any, x: Value, context: Context) -> Outputs:
         x = x.guard("SimpleImputer", allow_nan=missing.allow_nan)
     kept = _kept(imputer)
     fill = imputer.statistics_[kept].astype(imputer._fill_dtype, copy=False)
+    columns = [x.column(i) for i in range(x.width)] if holds_objects else []
+    if not missing.allow_nan:
+        columns = [column.then(_NO_NAN) for column in columns]
     if holds_objects:
-        blocks = [_filled_object(x.column(i), f, missing) for i, f in zip(kept, fill, strict=True)]
+        blocks = [_filled_object(columns[i], f, missing) for i, f in zip(kept, fill, strict=True)]
     else:
         blocks = [_filled(x.take(kept), missing.mask(x).take(kept), fill)] if len(kept) else []
     if imputer.add_indicator:
         flagged = imputer.indicator_.features_
         blocks += (
-            [missing.mask(x.column(i)) for i in flagged]
+            [missing.mask(columns[i]) for i in flagged]
             if holds_objects
             else ([missing.mask(x).take(flagged)] if len(flagged) else [])
         )
@@ -113,8 +116,6 @@ def _filled(x: Value, mask: Value, fill: Any) -> Value:
 
 def _filled_object(x: Value, fill: Any, missing: _Missing) -> Value:
     """One column of an imputer that was fitted on text, or on text and numbers."""
-    if not missing.allow_nan:
-        x = x.then(_NO_NAN)
     if isinstance(fill, str):
         return missing.mask(x).where(Text((str(fill),)), x)
     if isinstance(fill, (bool, int, float, np.bool_, np.number)):
