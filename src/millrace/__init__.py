@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from millrace import errors
     from millrace.compiler.build import compile
     from millrace.compiler.link import load
     from millrace.compiler.warm import warm

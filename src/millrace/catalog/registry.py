@@ -238,7 +238,7 @@ def examples() -> Iterator[tuple[str, Example]]:
     """``(module, example)`` of every converter module; nothing is fitted yet."""
     _discover()
     for name, module in sorted(_REGISTRY.modules.items()):
-        make = vars(module).get("examples")
+        make = getattr(module, "examples", None)
         if callable(make) and make.__module__ == name:
             for example in make():
                 yield name.removeprefix("millrace.catalog."), example

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -183,7 +183,7 @@ class _Clock:
         return time.perf_counter() + share * expected <= self.stop
 
     @contextmanager
-    def timing(self, task: tuple[str, int]) -> Iterator[None]:
+    def timing(self, task: tuple[str, int]) -> Generator[None]:
         """Note how long a comparison takes; the first one of a method compiles kernels."""
         began = time.perf_counter()
         yield

@@ -25,8 +25,8 @@ class Runnable(Protocol):
 
     program: Program
 
-    def run(self, columns: Sequence[Any], n_rows: int) -> dict[str, Any]:
-        """The outputs, by name."""
+    def run(self, columns: Sequence[Any] | npt.NDArray[Any], n_rows: int) -> dict[str, Any]:
+        """The outputs, by name; of one array per column, or of all columns as one matrix."""
         ...
 
     def row(self, values: Sequence[Any]) -> dict[str, Any] | None:
@@ -241,11 +241,7 @@ class CompiledModel:
                     answer = runnable.row(rows[0])
                     if answer is not None:
                         return self._answer(method, answer)
-                used = runnable.program.used_columns
-                columns: list[Any] = [None] * width
-                for c in used:
-                    columns[c] = rows[:, c]
-                return self._answer(method, runnable.run(columns, n_rows))
+                return self._answer(method, runnable.run(rows, n_rows))
         batch = self.adapt(method, rows)
         runnable = self.runnable(method, batch.binding)
         if type(rows) is np.ndarray and rows.dtype.isnative and rows.dtype.itemsize <= 8:

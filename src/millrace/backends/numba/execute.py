@@ -7,13 +7,16 @@ views of the input that the tree kernels read where they lie.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.columns import Columns, MatrixColumns, is_columns
 from millrace.backends.numba.compute import compute
 from millrace.backends.numba.encode import Encoder, is_missing, text_cells
+from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
 from millrace.backends.numba.trees import TreeEngine
 from millrace.errors import NonFiniteError
@@ -34,12 +37,12 @@ from millrace.ir.types import Block, infer, promote
 from millrace.runtime.pool import spread
 
 Array = npt.NDArray[Any]
-Columns = list[Any]
 
 BLOCK_ROWS = 2048
 """Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
 
 _BLOCK_SECONDS = 0.5e-3
+_WAKE_SECONDS = 250e-6
 
 
 class Executable:
@@ -78,25 +81,37 @@ class Executable:
         self._last_use = self._last_uses()
 
     # -- the whole -------------------------------------------------------------------------
-    def run(self, columns: Sequence[Any], n_rows: int) -> dict[str, Any]:
-        """The outputs, by name, of these columns (one per program column, None where unread)."""
-        if n_rows <= self.block_rows:
-            return self._finish([self._block(columns, 0, n_rows)], n_rows)
+    def run(self, columns: Sequence[Any] | Array, n_rows: int) -> dict[str, Any]:
+        """The outputs, by name.
+
+        Parameters
+        ----------
+        columns : sequence, or ndarray (n_rows, n_columns)
+            One array per program column, None where unread; or all columns as one matrix.
+        n_rows : int
+        """
+        if isinstance(columns, np.ndarray):
+            columns = MatrixColumns(columns)
+        if n_rows <= max(self.block_rows, self.alone_rows):
+            return self._finish([self._block(columns, 0, n_rows)])
         blocks = -(-n_rows // self.block_rows)
         parts: list[list[Array]] = [[] for _ in range(blocks)]
 
         def work(first: int, stop: int) -> None:
-            cut = [c if c is None else c[first:stop] for c in columns]
+            if isinstance(columns, MatrixColumns):
+                cut: Any = columns.rows(first, stop)
+            else:
+                cut = [c if c is None else c[first:stop] for c in columns]
             parts[first // self.block_rows] = self._block(cut, first, stop - first)
 
         spread(work, n_rows, self.block_rows)
-        return self._finish(parts, n_rows)
+        return self._finish(parts)
 
     def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
         """The outputs for the cells of one row; None where only `run` will do (or will raise)."""
         return None if self._one_row is None else self._one_row(cells)
 
-    def _finish(self, parts: list[list[Array]], n_rows: int) -> dict[str, Any]:
+    def _finish(self, parts: list[list[Array]]) -> dict[str, Any]:
         results: dict[str, Any] = {}
         for k, output in enumerate(self.program.outputs):
             pieces = [part[k] for part in parts]
@@ -105,6 +120,15 @@ class Executable:
             else:
                 results[output.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return results
+
+    @cached_property
+    def alone_rows(self) -> int:
+        """So few rows take less time than waking another thread."""
+        if not self.engines:
+            return BLOCK_ROWS
+        seconds = 4e-9 * sum(e.quantized.planes.n_planes for e in self.engines.values())
+        seconds += sum(e.seconds_per_row for e in self.engines.values())
+        return min(int(_WAKE_SECONDS / seconds), 8 * BLOCK_ROWS)
 
     def _block_rows(self) -> int:
         """Rows per block: all of them when foreign code runs, else about half a millisecond's work."""
@@ -156,9 +180,9 @@ class Executable:
     ) -> Any:
         match op:
             case Select(positions):
-                return [columns[p] for p in positions]
-            case Take(positions) if isinstance(inputs[0], list):
-                return [inputs[0][p] for p in positions]
+                return _pick(columns, positions)
+            case Take(positions) if is_columns(inputs[0]):
+                return _pick(inputs[0], positions)
             case Concat():
                 return _concat(inputs, self.types[position].dtype, n_rows)
             case Guard():
@@ -180,7 +204,11 @@ class Executable:
     def _tree_columns(self, position: int, value: Any) -> Columns:
         """The columns that a forest reads, each in the engine's dtype or an integer dtype of codes."""
         engine = self.engines[position]
-        columns = value if isinstance(value, list) else list(value.T)
+        if isinstance(value, np.ndarray):
+            value = MatrixColumns(value)
+        if isinstance(value, MatrixColumns) and value.matrix.dtype == engine.dtype:
+            return value
+        columns = list(value)
         numeric, used = engine.read
         return [
             None if c not in used else np.asarray(column, engine.dtype if c in numeric else None)
@@ -188,8 +216,11 @@ class Executable:
         ]
 
     def _guard(self, position: int, value: Any, op: Guard, first: int) -> Any:
-        columns = value if isinstance(value, list) else list(value.T)
-        for c, column in enumerate(columns):
+        if isinstance(value, np.ndarray):
+            value = MatrixColumns(value)
+        if isinstance(value, MatrixColumns) and _matrix_passes(value, op):
+            return value
+        for c, column in enumerate(value):
             if not isinstance(column, np.ndarray) or column.dtype == object:
                 self._guard_text(position, c, column, op, first)
                 continue
@@ -243,6 +274,28 @@ def tree_dtype(block: Block) -> str:
     )
 
 
+def _pick(columns: Any, positions: tuple[int, ...]) -> Any:
+    """Columns of columns."""
+    if isinstance(columns, MatrixColumns):
+        return columns.pick(positions)
+    return [columns[p] for p in positions]
+
+
+def _matrix_passes(columns: MatrixColumns, op: Guard) -> bool:
+    """Whether a guard passes all of a float matrix; False may also mean that it was not tried."""
+    matrix = columns.matrix
+    if matrix.dtype.kind != "f" or matrix.dtype.itemsize < 4:
+        return matrix.dtype.kind in "iub"
+    most = float(np.finfo(matrix.dtype).max)
+    width = len(columns)
+    low, high = (
+        np.full(width, default) if limit is None else np.broadcast_to(limit.values, width)
+        for limit, default in ((op.low, -most), (op.high, most))
+    )
+    positions = np.asarray(range(width) if columns.positions is None else columns.positions)
+    return bool(guard.all_pass(matrix, positions, low, high, op.allow_nan))
+
+
 def _bound(limits: Any, column: int, default: float) -> float:
     if limits is None:
         return default
@@ -252,6 +305,8 @@ def _bound(limits: Any, column: int, default: float) -> float:
 
 def _block(value: Any, n_rows: int) -> Array:
     """A value as a two-dimensional block in C order."""
+    if isinstance(value, MatrixColumns):
+        return value.block()
     if not isinstance(value, list):
         return value
     if not value:
@@ -287,7 +342,7 @@ def _common_base(arrays: list[Array]) -> Array | None:
 
 
 def _only_column(value: Any) -> Any:
-    return value[0] if isinstance(value, list) else value[:, 0]
+    return value[0] if is_columns(value) else value[:, 0]
 
 
 def _concat(inputs: list[Any], dtype: str, n_rows: int) -> Any:
@@ -320,7 +375,7 @@ def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
     else:
         import pandas as pd
 
-        columns = value if isinstance(value, list) else list(value.T)
+        columns = value if is_columns(value) else list(value.T)
         data = {
             n: c if isinstance(c, np.ndarray) else text_cells(c)
             for n, c in zip(op.frame, columns, strict=True)

@@ -35,7 +35,8 @@ class Planes:
         ``NAN_RIGHT`` ... ``NAN_IS_ZERO``.
     table : float (sum of padded lengths,)
         Thresholds of each plane, ascending, padded with +inf to ``2 * half - 1``.
-    table_at, half, nan_rank : int64 (n_planes,)
+    table_at, half, size, nan_rank : int64 (n_planes,)
+        Where each table starts, half of its padded size rounded up, and its entries.
     zero_missing : bool (n_planes,)
     members : tuple of int64 arrays
         The categories of each coded column, ascending.
@@ -50,6 +51,7 @@ class Planes:
     table: Floats
     table_at: Ints
     half: Ints
+    size: Ints
     nan_rank: Ints
     zero_missing: npt.NDArray[np.bool_]
     members: tuple[Ints, ...]
@@ -300,6 +302,7 @@ def _numeric_planes(
         table,
         table_at,
         half,
+        count.astype(np.int64),
         nan_rank,
         zero_missing,
         (),
@@ -360,6 +363,7 @@ def _with_categories(
         planes.table,
         planes.table_at,
         planes.half,
+        planes.size,
         planes.nan_rank,
         planes.zero_missing,
         tuple(known.values()),

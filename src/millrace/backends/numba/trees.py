@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.columns import Columns, addresses
 from millrace.backends.numba.kernels import cursor, linear, ranks, row, walk
 from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS
 from millrace.backends.numba.quantize import (
@@ -71,7 +71,7 @@ class TreeEngine:
         return frozenset(numeric), frozenset(numeric | set(self.quantized.planes.coded_column))
 
     # -- many rows -------------------------------------------------------------------------
-    def sums(self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int) -> npt.NDArray[Any]:
+    def sums(self, columns: Columns, n_rows: int) -> npt.NDArray[Any]:
         """The sums of all trees, (n_rows, n_outputs) in Fortran order.
 
         `columns` are one-dimensional arrays of `dtype`, one for each column of the forest's
@@ -129,12 +129,14 @@ class TreeEngine:
         return sums[:, :n_rows].T
 
     @cached_property
+    def _numeric(self) -> npt.NDArray[np.int64]:
+        return np.arange(self.quantized.planes.n_numeric)
+
+    @cached_property
     def _no_top(self) -> npt.NDArray[np.int64]:
         return np.zeros(self.forest.n_trees + 1, np.int64)
 
-    def _linear_sums(
-        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
-    ) -> npt.NDArray[Any]:
+    def _linear_sums(self, columns: Columns, n_rows: int) -> npt.NDArray[Any]:
         forest, models = self.forest, self.forest.linear
         assert models is not None
         reached = self.leaves(columns, n_rows)
@@ -156,9 +158,7 @@ class TreeEngine:
         )
         return sums.T
 
-    def leaves(
-        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
-    ) -> npt.NDArray[np.int64]:
+    def leaves(self, columns: Columns, n_rows: int) -> npt.NDArray[np.int64]:
         """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""
         q = self.quantized
         planes, stride = self._planes(columns, n_rows)
@@ -167,9 +167,7 @@ class TreeEngine:
         walk.walk_leaves(q.nodes, q.bounds, tiles, size, n_rows, q.root, q.leaf_start, reached)
         return q.leaf_row[reached]
 
-    def _planes(
-        self, columns: Sequence[npt.NDArray[Any] | None], n_rows: int
-    ) -> tuple[npt.NDArray[Any], int]:
+    def _planes(self, columns: Columns, n_rows: int) -> tuple[npt.NDArray[Any], int]:
         """All planes of these rows, flat, and the elements from one to the next."""
         q = self.quantized
         stride = -(-n_rows // LANES) * LANES + _APART
@@ -178,16 +176,17 @@ class TreeEngine:
         if q.by_value:
             self._value_planes(columns, n_rows, planes, stride)
         elif q.planes.n_numeric:
-            used = [columns[c] for c in q.planes.column]
+            at, stride_of = addresses(columns, q.planes.column)
             ranks.rank_columns(
-                np.array([c.__array_interface__["data"][0] for c in used], np.int64),
-                np.array([c.strides[0] for c in used], np.int64),
+                at,
+                stride_of,
                 q.planes.table_at,
                 q.planes.half,
+                q.planes.size,
                 q.planes.nan_rank,
                 q.planes.zero_missing,
                 q.planes.table,
-                np.arange(q.planes.n_numeric),
+                self._numeric,
                 n_rows,
                 planes,
                 stride,
@@ -197,7 +196,7 @@ class TreeEngine:
 
     def _value_planes(
         self,
-        columns: Sequence[npt.NDArray[Any] | None],
+        columns: Columns,
         n_rows: int,
         planes: npt.NDArray[Any],
         stride: int,
@@ -215,7 +214,7 @@ class TreeEngine:
 
     def _category_planes(
         self,
-        columns: Sequence[npt.NDArray[Any] | None],
+        columns: Columns,
         n_rows: int,
         planes: npt.NDArray[Any],
         stride: int,

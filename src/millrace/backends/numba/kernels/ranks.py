@@ -12,7 +12,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from millrace.backends.numba.kernels.vectors import SEARCH_LANES, count_below, load_at
+from millrace.backends.numba.kernels.vectors import SEARCH_LANES, count_among, count_below, load_at
+
+SHORT_BYTES = 256
+"""Tables of up to 64 float32 or 32 float64 are compared with whole: faster than searching."""
 
 _TINY = float(np.float32(1e-35))
 
@@ -23,6 +26,7 @@ def rank_columns(
     stride,
     table_at,
     half,
+    size,
     nan_rank,
     zero_missing,
     table,
@@ -37,7 +41,7 @@ def rank_columns(
     ----------
     address, stride : int64 (n_planes,)
         Where each plane's source column starts, and the bytes from row to row.
-    table_at, half, nan_rank : int64 (n_planes,); zero_missing : bool (n_planes,)
+    table_at, half, size, nan_rank : int64 (n_planes,); zero_missing : bool (n_planes,)
         See `QuantizedForest`.
     table : float32 or float64
         Thresholds, in the dtype of the columns.
@@ -51,6 +55,7 @@ def rank_columns(
     values = np.empty(SEARCH_LANES, table.dtype)
     ranks = np.empty(SEARCH_LANES, planes.dtype)
     like = table[0]
+    short = SHORT_BYTES // table.itemsize
     for k in range(len(which)):
         plane = which[k]
         where, step = address[plane], stride[plane]
@@ -62,15 +67,19 @@ def rank_columns(
                 for i in range(m):
                     if abs(values[i]) <= _TINY:
                         values[i] = np.nan
-            out_at = plane * row_stride + row
-            if m == SEARCH_LANES:
-                count_below(
-                    table, table_at[plane], half[plane], values, planes, out_at, nan_rank[plane]
+            full = m == SEARCH_LANES
+            out, out_at = (planes, plane * row_stride + row) if full else (ranks, 0)
+            if size[plane] <= short:
+                count_among(
+                    table, table_at[plane], size[plane], values, out, out_at, nan_rank[plane]
                 )
             else:
-                count_below(table, table_at[plane], half[plane], values, ranks, 0, nan_rank[plane])
+                count_below(
+                    table, table_at[plane], half[plane], values, out, out_at, nan_rank[plane]
+                )
+            if not full:
                 for i in range(m):
-                    planes[out_at + i] = ranks[i]
+                    planes[plane * row_stride + row + i] = ranks[i]
 
 
 @numba.njit(nogil=True, cache=True)

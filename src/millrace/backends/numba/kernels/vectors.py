@@ -154,6 +154,50 @@ def count_below(typingctx, table, first, half, values, out, out_at, nan_rank):  
     return sig, codegen
 
 
+@intrinsic
+def count_among(typingctx, table, first, n, values, out, out_at, nan_rank):  # type: ignore[no-untyped-def]
+    """`count_below` for a short table of `n` entries, by comparing with every one of them."""
+    sig = types.void(table, types.intp, types.intp, values, out, types.intp, types.intp)
+
+    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        lanes = SEARCH_LANES
+        real = context.get_data_type(sig.args[3].dtype)
+        element = context.get_data_type(sig.args[4].dtype)
+        wide = ir.VectorType(ir.IntType(sig.args[3].dtype.bitwidth), lanes)
+        small = ir.VectorType(element, lanes)
+        base = builder.gep(_data(context, builder, sig, args, 0), [args[1]])
+        pointer = ir.VectorType(real, lanes).as_pointer()
+        sought = builder.load(
+            builder.bitcast(_data(context, builder, sig, args, 3), pointer), align=1
+        )
+        target = builder.gep(_data(context, builder, sig, args, 4), [args[5]])
+        for_nan = _splat(builder, builder.trunc(args[6], element), lanes)
+        entry = builder.block
+        head, body, done = (builder.append_basic_block(k) for k in ("head", "compare", "done"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        index, count = builder.phi(_I64), builder.phi(wide)
+        index.add_incoming(ir.Constant(_I64, 0), entry)
+        count.add_incoming(ir.Constant(wide, [0] * lanes), entry)
+        builder.cbranch(builder.icmp_signed("<", index, args[2]), body, done)
+
+        builder.position_at_end(body)
+        bound = _splat(builder, builder.load(builder.gep(base, [index])), lanes)
+        smaller = builder.fcmp_ordered("<", bound, sought)
+        count.add_incoming(builder.sub(count, builder.sext(smaller, wide)), body)
+        index.add_incoming(builder.add(index, ir.Constant(_I64, 1)), body)
+        builder.branch(head)
+
+        builder.position_at_end(done)
+        is_nan = builder.fcmp_unordered("uno", sought, sought)
+        ranks = builder.select(is_nan, for_nan, builder.trunc(count, small))
+        builder.store(ranks, builder.bitcast(target, small.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
 def _make_walk(apart: int) -> Any:
     """The walk for lanes that read values `apart` elements from each other."""
 
