@@ -142,7 +142,7 @@ class NonFiniteError(InputError):
 
 
 class UnknownCategoryError(InputError):
-    """A category that was not seen while fitting, where the encoder raises on them."""
+    """A category that was not seen while fitting, where the source raises on them."""
 
     @classmethod
     def at(cls, column: str, value: object, row: int) -> UnknownCategoryError:
@@ -150,6 +150,14 @@ class UnknownCategoryError(InputError):
             f"Column {column!r} holds the unknown category {value!r} in row {row}; the encoder was "
             f"fitted with handle_unknown='error'. Map the value to a known category, or fit the "
             f"encoder with another handle_unknown."
+        )
+
+    @classmethod
+    def without_number(cls, column: str, value: object, row: int) -> UnknownCategoryError:
+        return cls(
+            f"Column {column!r} holds the category {value!r} in row {row}, which the model was not "
+            f"fitted on: it has no number for it, and the source library refuses it too. Map the "
+            f"value to a known category, or mark the cell as missing."
         )
 
 

@@ -24,8 +24,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from millrace.ir.build import Shape, Value
-from millrace.ir.program import Column
+from millrace.ir.build import Value
+from millrace.ir.program import Column, Shape
 
 if TYPE_CHECKING:
     from millrace.catalog.translate import Translator
@@ -38,6 +38,7 @@ class Result:
     values: tuple[Value, ...]
     shape: Shape = "matrix"
     is_list: bool = False
+    depth: int = 1
 
 
 Outputs = Mapping[str, "Value | Result"]
@@ -54,6 +55,11 @@ def vector(value: Value) -> Result:
 def sparse(value: Value, kind: Shape = "csr_matrix") -> Result:
     """A result that the source returns as a CSR matrix (or array)."""
     return Result((value,), kind)
+
+
+def cube(value: Value, depth: int) -> Result:
+    """A three-dimensional result (n_samples, width / depth, depth)."""
+    return Result((value,), "cube", depth=depth)
 
 
 def list_of(values: Sequence[Value]) -> Result:

@@ -21,10 +21,10 @@ from millrace.catalog.registry import (
     public_name,
 )
 from millrace.errors import UnfittedModelError, UnsupportedModelError
-from millrace.ir.build import Builder, Shape, Value
+from millrace.ir.build import Builder, Value
 from millrace.ir.check import check
 from millrace.ir.ops import Call
-from millrace.ir.program import Column, Output, Program
+from millrace.ir.program import Column, Output, Program, Shape
 
 METHODS = (
     "predict",
@@ -248,7 +248,7 @@ def translate(source: Any, sample: Sample | None = None) -> Translation:
             for position, value in enumerate(result.values):
                 builder.output(f"{method}/{position}", value, result.shape)
         else:
-            builder.output(method, result.values[0], result.shape)
+            builder.output(method, result.values[0], result.shape, result.depth)
     return Translation(
         check(builder.program()),
         translator.foreign,

@@ -82,8 +82,10 @@ def _block(name: str, block: Any, classes: Sequence[Any] | None) -> dict[str, pa
 
 
 def _arrays(block: Any) -> list[pa.Array]:
-    """One Arrow array a column; texts as strings, sparse matrices written out."""
+    """One Arrow array a column; texts as strings, sparse matrices and cubes written out."""
     dense = np.asarray(block.toarray() if hasattr(block, "toarray") else block)
+    if dense.ndim == 3:
+        dense = dense.reshape(len(dense), dense.shape[1] * dense.shape[2])
     columns = [dense] if dense.ndim == 1 else list(dense.T)
     return [_array(c) for c in columns]
 

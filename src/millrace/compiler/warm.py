@@ -6,15 +6,15 @@ import itertools
 
 import numpy as np
 
+from millrace.backends.numba.kernels.few import few_by_rank, few_by_value
+from millrace.backends.numba.kernels.row import row_sums
+from millrace.backends.numba.trees import TreeEngine
 from millrace.ir.arrays import Array
 from millrace.ir.ops import Forest
 
 
 def warm() -> int:
     """Compile all kernels for all dtypes into Numba's cache; returns how many combinations ran."""
-    from millrace.backends.numba.kernels.row import row_sums
-    from millrace.backends.numba.trees import TreeEngine
-
     runs = 0
     for value, wide, category in itertools.product(
         ("float64", "float32"), (False, True), (False, True)
@@ -26,11 +26,20 @@ def warm() -> int:
                 columns = [np.zeros(n_rows, dtype), np.zeros(n_rows, dtype)]
                 engine.sums(columns, n_rows)
             engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)], 3)
-            zero = forest.value.dtype.type(0)
-            model, _alive = engine.row_model(None)
-            row_sums(model, np.zeros(2, dtype), zero, np.zeros(1, value))
+            _warm_rows(engine, value, dtype)
             runs += 1
     return runs
+
+
+def _warm_rows(engine: TreeEngine, value: str, dtype: str) -> None:
+    """The kernels for one row and for a few."""
+    ranked, _alive = engine.pack(engine.quantized, range(2), None)
+    row_sums(ranked, np.zeros(2, dtype), np.dtype(value).type(0), np.zeros(1, value))
+    few, sums = np.zeros((2, 2), dtype), np.zeros((1, 272), value)
+    if not engine.quantized.planes.members:
+        few_by_rank(ranked, few, engine.quantized.splits.rank[:0], sums, 24)
+        valued, _alive_too = engine.pack(engine.valued, range(2), None)
+        few_by_value(valued, few, sums)
 
 
 def _small_forest(value: str, n_thresholds: int, category: bool) -> Forest:

@@ -37,11 +37,10 @@ from millrace.ir.ops import (
     Unary,
     Where,
 )
-from millrace.ir.program import Column, Output, Program, Step
+from millrace.ir.program import Column, Output, Program, Shape, Step
 from millrace.ir.types import Block, result
 
 Row = npt.ArrayLike
-Shape = Literal["matrix", "vector", "csr_matrix", "csr_array"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Value:
 
     # -- arithmetic ------------------------------------------------------------------------
     def apply(self, ufunc: str) -> Value:
-        """A unary NumPy ufunc by name, or ``expit``."""
+        """A unary NumPy ufunc by name, or ``expit`` or ``logit`` of SciPy."""
         return self._then(Unary(ufunc))
 
     def combine(self, ufunc: str, other: Value | Row) -> Value:
@@ -227,16 +226,20 @@ class Builder:
             return Value(self, -1, tuple(c for v in values for c in v.columns))
         return self.append(Concat(), *values)
 
-    def categorical(self, value: Value, categories: Sequence[str | int | float | bool]) -> None:
+    def categorical(
+        self, value: Value, categories: Sequence[str | int | float | bool], strict: bool = False
+    ) -> None:
         """Say that one table column is numbered by these categories (see `Column.categories`)."""
         if value.step >= 0 or value.width != 1:
             raise ValueError("only a single column of the input table can carry categories")
         (position,) = value.columns
-        column = replace(self.columns[position], categories=tuple(categories))
+        column = replace(self.columns[position], categories=tuple(categories), strict=strict)
         self.columns = (*self.columns[:position], column, *self.columns[position + 1 :])
 
-    def output(self, name: str, value: Value, shape: Shape = "matrix") -> None:
-        self.outputs.append(Output(name, value.at, shape))
+    def output(
+        self, name: str, value: Value, shape: Shape = "matrix", depth: int = 1
+    ) -> None:
+        self.outputs.append(Output(name, value.at, shape, depth))
 
     def program(self) -> Program:
         return Program(self.columns, tuple(self.steps), tuple(self.outputs), self.named)

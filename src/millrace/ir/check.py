@@ -75,6 +75,11 @@ def check(program: Program) -> Program:
             raise ProgramError(
                 f"output {output.name} is a vector but %{output.step} is {blocks[output.step]}"
             )
+        if output.depth < 1 or blocks[output.step].width % output.depth:
+            raise ProgramError(
+                f"output {output.name} is {output.depth} deep but %{output.step} is "
+                f"{blocks[output.step]}"
+            )
     return program
 
 

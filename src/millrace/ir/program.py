@@ -9,6 +9,7 @@ from typing import Literal
 from millrace.ir.ops import Call, Op, Select
 
 Kind = Literal["number", "text", "any"]
+Shape = Literal["matrix", "vector", "cube", "csr_matrix", "csr_array"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Column:
         Where the source library numbers the categories of a pandas categorical column itself
         (LightGBM, XGBoost): the values in the order of their codes. The input adapter turns
         such a column into float64 codes, NaN for missing and unseen values.
+    strict : bool
+        An unseen category is an error (`UnknownCategoryError`), not a missing value.
     dtype : str, optional
         The NumPy dtype of the column in a program that is bound to one kind of input, ``object``
         for text; see `Program.bound`. Not part of the text form.
@@ -33,6 +36,7 @@ class Column:
     name: str
     kind: Kind = "any"
     categories: tuple[str | int | float | bool, ...] | None = None
+    strict: bool = False
     dtype: str | None = None
 
 
@@ -55,14 +59,17 @@ class Output:
         that returns a list has outputs ``"predict_proba/0"``, ``"predict_proba/1"`` ... A keyword
         of a method is written ``"predict(raw_score)"``.
     step : int
-    shape : {"matrix", "vector", "csr_matrix", "csr_array"}
-        ``vector``: width 1, returned one-dimensional; the ``csr`` shapes are returned sparse, as
-        the source object does.
+    shape : {"matrix", "vector", "cube", "csr_matrix", "csr_array"}
+        ``vector``: width 1, returned one-dimensional; ``cube``: returned three-dimensional; the
+        ``csr`` shapes are returned sparse, as the source object does.
+    depth : int
+        Length of the last axis of a cube, which divides the width of the block; 1 otherwise.
     """
 
     name: str
     step: int
-    shape: Literal["matrix", "vector", "csr_matrix", "csr_array"] = "matrix"
+    shape: Shape = "matrix"
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,11 @@ class Program:
         """Names of the methods that have an output, without keywords and list positions."""
         names = (o.name.split("/")[0].split("(")[0] for o in self.outputs)
         return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def cubes(self) -> dict[str, int]:
+        """Names of the outputs that are cubes, and the length of their last axis."""
+        return {o.name: o.depth for o in self.outputs if o.shape == "cube"}
 
     @property
     def foreign(self) -> tuple[Call, ...]:

@@ -28,8 +28,8 @@ from millrace.ir.program import Column, Output, Program, Step
 
 INLINE = 16
 _STEP = re.compile(r"%(\d+) = (\w+)((?: %\d+)*) (\{.*\})")
-_COLUMN = re.compile(r'column ("(?:[^"\\]|\\.)*") (\w+)(?: (\[.*\]))?')
-_OUTPUT = re.compile(r'output ("(?:[^"\\]|\\.)*") = %(\d+) (\w+)')
+_COLUMN = re.compile(r'column ("(?:[^"\\]|\\.)*") (\w+)(?: (\[.*\])( strict)?)?')
+_OUTPUT = re.compile(r'output ("(?:[^"\\]|\\.)*") = %(\d+) (\w+)(?: (\d+))?')
 
 
 def _encode(value: Any, constants: dict[str, Array]) -> Any:
@@ -71,13 +71,15 @@ def unparse(program: Program) -> tuple[str, dict[str, Array]]:
     lines = ["program named" if program.named else "program"]
     for column in program.columns:
         categories = "" if column.categories is None else f" {json.dumps(column.categories)}"
-        lines.append(f"column {json.dumps(column.name)} {column.kind}{categories}")
+        strict = " strict" if column.strict else ""
+        lines.append(f"column {json.dumps(column.name)} {column.kind}{categories}{strict}")
     for position, step in enumerate(program.steps):
         ((name, body),) = _encode(step.op, constants).items()
         inputs = "".join(f" %{i}" for i in step.inputs)
         lines.append(f"%{position} = {name}{inputs} {json.dumps(body)}")
     for output in program.outputs:
-        lines.append(f"output {json.dumps(output.name)} = %{output.step} {output.shape}")
+        depth = f" {output.depth}" if output.shape == "cube" else ""
+        lines.append(f"output {json.dumps(output.name)} = %{output.step} {output.shape}{depth}")
     return "\n".join(lines) + "\n", constants
 
 
@@ -98,16 +100,16 @@ def parse(text: str, constants: Mapping[str, Array] | None = None) -> Program:
     for number, line in enumerate(lines, start=2):
         try:
             if match := _COLUMN.fullmatch(line):
-                name, kind, categories = match.groups()
+                name, kind, categories, strict = match.groups()
                 values = None if categories is None else tuple(json.loads(categories))
-                columns.append(Column(json.loads(name), kind, values))  # pyright: ignore[reportArgumentType]
+                columns.append(Column(json.loads(name), kind, values, strict is not None))  # pyright: ignore[reportArgumentType]
             elif match := _STEP.fullmatch(line):
                 _, name, inputs, body = match.groups()
                 op = _decode({name: json.loads(body)}, constants or {})
                 steps.append(Step(op, tuple(int(i[1:]) for i in inputs.split())))
             elif match := _OUTPUT.fullmatch(line):
-                name, step, shape = match.groups()
-                outputs.append(Output(json.loads(name), int(step), shape))  # pyright: ignore[reportArgumentType]
+                name, step, shape, depth = match.groups()
+                outputs.append(Output(json.loads(name), int(step), shape, int(depth or 1)))  # pyright: ignore[reportArgumentType]
             else:
                 raise ProgramError("not a column, step or output")
         except (KeyError, TypeError, ValueError, AttributeError, ProgramError) as error:

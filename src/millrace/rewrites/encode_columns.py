@@ -59,7 +59,7 @@ def encode_columns(program: Program) -> Program:
         else:
             new.append(builder.append(step.op, *(new[i] for i in step.inputs)))
     for output in program.outputs:
-        builder.output(output.name, new[output.step], output.shape)
+        builder.output(output.name, new[output.step], output.shape, output.depth)
     return builder.program().live()
 
 

@@ -37,7 +37,7 @@ def fold_constants(program: Program) -> Program:
     if not changed:
         return program
     for output in program.outputs:
-        builder.output(output.name, new[output.step], output.shape)
+        builder.output(output.name, new[output.step], output.shape, output.depth)
     return builder.program().live()
 
 

@@ -60,7 +60,10 @@ def narrow(program: Program) -> Program:
         source = kept[output.step]
         assert source is not None
         builder.output(
-            output.name, source.pick(list(range(types[output.step].width))), output.shape
+            output.name,
+            source.pick(list(range(types[output.step].width))),
+            output.shape,
+            output.depth,
         )
     return builder.program()
 

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.errors import ColumnTypeError, ExtraColumnsError, MissingColumnsError, ShapeError
+from millrace.errors import (
+    ColumnTypeError,
+    ExtraColumnsError,
+    MissingColumnsError,
+    ShapeError,
+    UnknownCategoryError,
+)
 from millrace.ir.program import Column, Program
 from millrace.ir.types import ABSENT
 
@@ -48,17 +54,17 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
 
     Raises
     ------
-    MissingColumnsError, ExtraColumnsError, ShapeError, ColumnTypeError
+    MissingColumnsError, ExtraColumnsError, ShapeError, ColumnTypeError, UnknownCategoryError
     """
     names, get, n_rows = _reader(rows)
     used = program.used_columns
     columns: list[ColumnData | None] = [None] * len(program.columns)
     if names is not None and program.named:
-        _check_names(names, program, ignore_extra)
+        own = _own_names(names, program)
+        _check_names(names, own, program, ignore_extra)
         for position in used:
-            columns[position] = _column(
-                get(program.columns[position].name), program.columns[position]
-            )
+            column = program.columns[position]
+            columns[position] = _column(get(own[column.name]), column)
     else:
         width = len(names) if names is not None else get(None)
         if width != len(program.columns):
@@ -92,14 +98,30 @@ def _unread_dtype(rows: Any, names: Sequence[str] | None, position: int, program
     return ABSENT
 
 
-def _check_names(names: Sequence[str], program: Program, ignore_extra: bool) -> None:
+def _own_names(names: Sequence[str], program: Program) -> dict[str, str]:
+    """The name of each column of the model -> its name in the table, where it has that column.
+
+    LightGBM writes the blanks of names as underscores: its "capital_gain" may be a "capital gain".
+    """
     present = set(names)
+    own = {c.name: c.name for c in program.columns if c.name in present}
+    if len(own) < len(program.columns):
+        lacking = {c.name for c in program.columns} - present
+        for name in names:
+            if " " in name and (written := name.replace(" ", "_")) in lacking:
+                own[written] = name
+    return own
+
+
+def _check_names(
+    names: Sequence[str], own: Mapping[str, str], program: Program, ignore_extra: bool
+) -> None:
     wanted = [program.columns[c].name for c in program.used_columns]
-    missing = [n for n in wanted if n not in present]
+    missing = [n for n in wanted if n not in own]
     if missing:
         raise MissingColumnsError.of(missing, list(names))
     if not ignore_extra:
-        known = {c.name for c in program.columns}
+        known = set(own.values())
         extra = [n for n in names if n not in known]
         if extra:
             raise ExtraColumnsError.of(extra, [c.name for c in program.columns])
@@ -174,9 +196,9 @@ def _dicts_reader(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Any, in
 
 
 def _column(data: Any, column: Column) -> ColumnData:
-    """One column as a NumPy array or a pyarrow array of text."""
+    """One column as a NumPy array or a pyarrow array of text; as numbers where these are needed."""
     if column.categories is not None:
-        codes = _category_codes(data, column.categories)
+        codes = _category_codes(data, column)
         if codes is not None:
             return codes
     kind = type(data).__module__.split(".")[0]
@@ -187,8 +209,35 @@ def _column(data: Any, column: Column) -> ColumnData:
     if not isinstance(data, np.ndarray):
         data = _from_arrow(data, column.name)
     if isinstance(data, np.ndarray):
-        return _plain(data, column.name)
-    return data
+        data = _plain(data, column.name)
+        is_text = data.dtype == object
+    else:
+        is_text = True
+    return _numbers(data, column.name) if is_text and column.kind == "number" else data
+
+
+def _numbers(data: Any, name: str) -> npt.NDArray[np.float64]:
+    """Text and mixed values as Python's ``float`` reads them; None and nulls are NaN."""
+    if not isinstance(data, np.ndarray):
+        data = np.asarray(data.to_numpy(zero_copy_only=False), object)
+    try:
+        return data.astype(np.float64)
+    except (TypeError, ValueError):
+        return np.array([_number(v, name, row) for row, v in enumerate(data)])
+
+
+def _number(value: Any, name: str, row: int) -> float:
+    if _is_null(value):
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ColumnTypeError.not_a_number(name, value, row) from error
+
+
+def _is_null(value: Any) -> bool:
+    """None, NaN, or pandas' NA (which compares as neither)."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _plain(data: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
@@ -280,18 +329,24 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def _category_codes(data: Any, categories: tuple[Any, ...]) -> npt.NDArray[np.float64] | None:
+def _category_codes(data: Any, column: Column) -> npt.NDArray[np.float64] | None:
     """Codes of a categorical or text column; None for a column of numbers that are codes already."""
-    if hasattr(data, "cat") and hasattr(data, "dtype") and not isinstance(data.dtype, np.dtype):
-        values: Any = data.cat.categories.tolist() if hasattr(data.cat, "categories") else None
-        if values is not None:
-            table = {v: i for i, v in enumerate(categories)}
-            lookup = np.array([*(table.get(v, np.nan) for v in values), np.nan])
-            return lookup[data.cat.codes.to_numpy()]
-    kind = str(getattr(data, "dtype", getattr(data, "type", "")))
-    numeric = any(word in kind.lower() for word in ("int", "float", "double", "bool"))
-    if numeric and "dictionary" not in kind:
-        return None
-    cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
-    table = {v: float(i) for i, v in enumerate(categories)}
-    return np.array([table.get(c, np.nan) if c == c else np.nan for c in cells])
+    table = {v: float(i) for i, v in enumerate(column.categories or ())}
+    if hasattr(getattr(data, "cat", None), "categories"):  # pandas
+        values = data.cat.categories.tolist()
+        at = data.cat.codes.to_numpy()
+        codes = np.array([*(table.get(v, np.nan) for v in values), np.nan])[at]
+        missing, cells = at < 0, data
+    else:
+        kind = str(getattr(data, "dtype", getattr(data, "type", ""))).lower()
+        numeric = any(word in kind for word in ("int", "float", "double", "bool"))
+        if numeric and "dictionary" not in kind:
+            return None
+        cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
+        missing = np.array([_is_null(c) for c in cells], bool)
+        codes = np.array([np.nan if m else table.get(c, np.nan) for m, c in zip(missing, cells)])
+    if column.strict and (unseen := np.isnan(codes) & ~missing).any():
+        row = int(np.argmax(unseen))
+        value = cells.iloc[row] if hasattr(cells, "iloc") else cells[row]
+        raise UnknownCategoryError.without_number(column.name, value, row)
+    return codes

@@ -255,11 +255,12 @@ class CompiledModel:
 
     def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
         names = self._names[method]
-        return (
-            outputs[names[0]]
-            if len(names) == 1 and "/" not in names[0]
-            else [outputs[n] for n in names]
-        )
+        if len(names) > 1 or "/" in names[0]:
+            return [outputs[n] for n in names]
+        answer, depth = outputs[names[0]], self.program.cubes.get(names[0])
+        if depth is None:
+            return answer
+        return answer.reshape(len(answer), answer.shape[1] // depth, depth)
 
     # -- one row ---------------------------------------------------------------------------
     def row_function(self, method: str | None = None) -> RowFunction:

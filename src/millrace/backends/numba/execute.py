@@ -78,6 +78,8 @@ class Executable:
                 self.encoders[position] = Encoder(step.op)
         self.block_rows = self._block_rows()
         self._one_row = plan_row(program, self.engines, self.encoders)
+        simple = all(o.shape in ("matrix", "vector") for o in program.outputs)
+        self._few = self._one_row.few if self._one_row is not None and simple else None
         self._last_use = self._last_uses()
 
     # -- the whole -------------------------------------------------------------------------
@@ -91,6 +93,10 @@ class Executable:
         n_rows : int
         """
         if isinstance(columns, np.ndarray):
+            if self._few is not None and 0 < n_rows <= self.few_rows and columns.flags.c_contiguous:
+                answer = self._few(columns)
+                if answer is not None:
+                    return answer
             columns = MatrixColumns(columns)
         if n_rows <= max(self.block_rows, self.alone_rows):
             return self._finish([self._block(columns, 0, n_rows)])
@@ -120,6 +126,11 @@ class Executable:
             else:
                 results[output.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return results
+
+    @cached_property
+    def few_rows(self) -> int:
+        """So many rows of a matrix are answered in one call, on this thread."""
+        return min(self.alone_rows, BLOCK_ROWS)
 
     @cached_property
     def alone_rows(self) -> int:

@@ -146,7 +146,10 @@ def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic])
 
 
 def quantize(
-    forest: Forest, dtype: np.dtype[np.generic], cursor_leaves: int = 256
+    forest: Forest,
+    dtype: np.dtype[np.generic],
+    cursor_leaves: int = 256,
+    by_value: bool = False,
 ) -> QuantizedForest:
     """Prepare a forest for columns of this dtype (float32 or float64).
 
@@ -156,13 +159,16 @@ def quantize(
     dtype : float32 or float64
     cursor_leaves : int
         The cursor form is made when no tree has more leaves than this.
+    by_value : bool
+        Compare values also where ranks would do.
     """
     split = forest.feature.values >= 0
     numeric = split & (forest.category.values < 0)
     planes, plane, rank, bound = _numeric_planes(forest, np.flatnonzero(numeric), dtype)
     planes = _with_categories(planes, forest, plane, rank, bound, np.flatnonzero(split & ~numeric))
     highest = max(int(rank.max(initial=0)), int(planes.nan_rank.max(initial=0)))
-    by_value = max(highest, _most_nodes(forest)) > 0xFFFF or (planes.n_planes + 1) * TILE > 0xFFFF
+    by_value |= max(highest, _most_nodes(forest)) > 0xFFFF
+    by_value |= (planes.n_planes + 1) * TILE > 0xFFFF
     rank_dtype = np.dtype(np.uint8 if highest <= 0xFF else np.uint16)
     plane_dtype = dtype if by_value else rank_dtype
     if by_value:

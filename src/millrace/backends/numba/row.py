@@ -6,24 +6,25 @@ dictionaries of the encoders, the constants of the steps after the forest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from millrace.backends.numba.compute import compute
 from millrace.backends.numba.encode import Encoder
+from millrace.backends.numba.kernels import few as kernel_few
 from millrace.backends.numba.kernels import row as kernel
-from millrace.backends.numba.trees import Limits, TreeEngine
+from millrace.backends.numba.kernels.vectors import LANES, TILE
+from millrace.backends.numba.trees import WALK_ROWS, Limits, TreeEngine
 from millrace.ir.ops import Call, Concat, Constant, Encode, Guard, Leaves, Select, Trees
 from millrace.ir.program import Program
-
-RowPlan = Callable[[Sequence[Any]], "dict[str, Any] | None"]
 
 
 def plan_row(
     program: Program, engines: Mapping[int, TreeEngine], encoders: Mapping[int, Encoder]
-) -> RowPlan | None:
+) -> OneRow | None:
     """How to answer one row, or None where the program has another form."""
     forests = [i for i, s in enumerate(program.steps) if isinstance(s.op, Trees)]
     if len(forests) != 1 or program.foreign or any(isinstance(s.op, Leaves) for s in program.steps):
@@ -39,7 +40,7 @@ def plan_row(
         return None
     if any(isinstance(program.steps[i].op, (Select, Encode, Call, Guard)) for i in after):
         return None
-    return _OneRow(
+    return OneRow(
         program, engines[forest], forest, cells, guards, after, {i: encoders[i] for i in encoders}
     )
 
@@ -90,7 +91,7 @@ def _sources(program: Program, step: int) -> tuple[list[Cell], list[Span]] | Non
     return None
 
 
-class _OneRow:
+class OneRow:
     """The prepared call."""
 
     def __init__(
@@ -103,61 +104,55 @@ class _OneRow:
         after: list[int],
         encoders: Mapping[int, Encoder],
     ) -> None:
-        self.program, self.engine, self.forest = program, engine, forest
-        width = len(program.columns)
-        self.direct = [c for c, _ in cells] == list(range(width)) and all(e < 0 for _, e in cells)
+        self.engine, self.forest = engine, forest
         used = set(engine.forest.feature.values[engine.forest.feature.values >= 0].tolist())
         guarded = {at + k for at, n, _ in guards for k in range(n)}
         self.plain = [(i, c) for i, (c, e) in enumerate(cells) if e < 0 and i in used | guarded]
         self.coded = [
             (i, c, encoders[e].cell, encoders[e].op) for i, (c, e) in enumerate(cells) if e >= 0
         ]
-        self.width = len(cells)
+        self.columns = [c for c, _ in cells]
         self.dtype = np.dtype(engine.dtype)
         self.limits = _limits(guards, len(cells), self.dtype)
-        self.steps = [(i, program.steps[i].op, program.steps[i].inputs) for i in after]
-        self.fixed = {i: compute(op, []) for i, op, _ in self.steps if isinstance(op, Constant)}
-        self.steps = [s for s in self.steps if s[0] not in self.fixed]
-        self.outputs = [(o.name, o.step, o.shape) for o in program.outputs]
-        self.prepared: Any = None
+        steps = [(i, program.steps[i].op, program.steps[i].inputs) for i in after]
+        self.fixed = {i: compute(op, []) for i, op, _ in steps if isinstance(op, Constant)}
+        self.steps = [s for s in steps if s[0] not in self.fixed]
+        self.outputs = [(o.name, o.step, o.shape == "vector") for o in program.outputs]
+        value = engine.forest.value.dtype
+        self.zero, self.sums_dtype, self.n_outputs = value.type(0), value, engine.forest.n_outputs
+        self.by_value: dict[int, bool] = {}
 
+    # -- one row ---------------------------------------------------------------------------
     def __call__(self, cells: Sequence[Any]) -> dict[str, Any] | None:
-        prepared = self.prepared
-        if prepared is None:
-            if self.engine.quantized.by_value:
-                return None
-            self.prepared = prepared = self._prepare()
-        model, zero, n_outputs, dtype, _ = prepared
-        if self.direct and type(cells) is np.ndarray:
+        """The outputs for one row; None where the general way must be taken, or must raise."""
+        if self.engine.quantized.by_value:
+            return None
+        if type(cells) is np.ndarray and not self.coded:
             row = cells if cells.dtype == self.dtype else cells.astype(self.dtype)
+            model = self.of_matrix[0]
         else:
             row = self._gather(cells)
+            model = self.of_cells[0]
             if row is None:
                 return None
-        sums = np.empty((1, n_outputs), dtype)
-        if not kernel.row_sums(model, row, zero, sums[0]):
+        sums = np.empty((1, self.n_outputs), self.sums_dtype)
+        if not kernel.row_sums(model, row, self.zero, sums[0]):
             return None
-        if not self.steps:
-            return {
-                name: sums[:, 0] if shape == "vector" else sums for name, _, shape in self.outputs
-            }
-        values = dict(self.fixed)
-        values[self.forest] = sums
-        with np.errstate(all="ignore"):
-            for i, op, inputs in self.steps:
-                values[i] = (
-                    _concat(values, inputs)
-                    if isinstance(op, Concat)
-                    else compute(op, [values[k] for k in inputs])
-                )
-        return {
-            name: values[i][:, 0] if shape == "vector" else values[i]
-            for name, i, shape in self.outputs
-        }
+        return self._finished(sums)
+
+    @cached_property
+    def of_cells(self) -> tuple[Any, Any]:
+        """The forest for rows in the order of its own input."""
+        return self.engine.pack(self.engine.quantized, range(len(self.columns)), self.limits)
+
+    @cached_property
+    def of_matrix(self) -> tuple[Any, Any]:
+        """The forest for rows in the order of the program's columns."""
+        return self.engine.pack(self.engine.quantized, self.columns, self.limits)
 
     def _gather(self, cells: Sequence[Any]) -> Any:
         """The forest's input for one row, None where a cell is not of the usual kind."""
-        row = np.zeros(self.width, self.dtype)
+        row = np.zeros(len(self.columns), self.dtype)
         try:
             for i, c in self.plain:
                 value = cells[c]
@@ -171,15 +166,47 @@ class _OneRow:
             return None
         return row
 
-    def _prepare(self) -> tuple[Any, ...]:
-        forest = self.engine.forest
-        model, alive = self.engine.row_model(self.limits)
-        dtype = forest.value.dtype
-        return model, dtype.type(0), forest.n_outputs, dtype, alive
+    # -- a few rows ------------------------------------------------------------------------
+    def few(self, matrix: Any) -> dict[str, Any] | None:
+        """The outputs for some rows of a C-contiguous matrix; None as above."""
+        if self.coded or matrix.dtype != self.dtype or self.engine.quantized.planes.members:
+            return None
+        n_rows = len(matrix)
+        size = n_rows.bit_length()
+        by_value = self.by_value.get(size)
+        if by_value is None:
+            by_value = self.by_value[size] = self.engine.few_by_value(n_rows)
+        sums = np.empty((self.n_outputs, -(-n_rows // LANES) * LANES + TILE), self.sums_dtype)
+        if by_value:
+            done = kernel_few.few_by_value(self.valued_of_matrix[0], matrix, sums)
+        else:
+            like = self.engine.quantized.splits.rank[:0]
+            done = kernel_few.few_by_rank(self.of_matrix[0], matrix, like, sums, WALK_ROWS)
+        return self._finished(sums[:, :n_rows].T) if done else None
+
+    @cached_property
+    def valued_of_matrix(self) -> tuple[Any, Any]:
+        """`of_matrix` for the forest by value."""
+        return self.engine.pack(self.engine.valued, self.columns, self.limits)
+
+    # -- both ------------------------------------------------------------------------------
+    def _finished(self, sums: Any) -> dict[str, Any]:
+        """The steps after the forest, and the outputs."""
+        if not self.steps:
+            return {n: sums[:, 0] if is_vector else sums for n, _, is_vector in self.outputs}
+        values = dict(self.fixed)
+        values[self.forest] = sums
+        with np.errstate(all="ignore"):
+            for i, op, inputs in self.steps:
+                blocks = [values[k] for k in inputs]
+                values[i] = _concat(blocks) if isinstance(op, Concat) else compute(op, blocks)
+        return {n: values[i][:, 0] if is_vector else values[i] for n, i, is_vector in self.outputs}
 
 
-def _concat(values: Mapping[int, Any], inputs: Sequence[int]) -> Any:
-    return np.concatenate([values[k] for k in inputs], axis=1)
+def _concat(blocks: list[Any]) -> Any:
+    rows = max(len(b) for b in blocks)
+    whole = [b if len(b) == rows else np.broadcast_to(b, (rows, b.shape[1])) for b in blocks]
+    return np.concatenate(whole, axis=1)
 
 
 def _limits(guards: list[Span], width: int, dtype: Any) -> Limits | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.columns import Columns, addresses
-from millrace.backends.numba.kernels import cursor, linear, ranks, row, walk
+from millrace.backends.numba.kernels import cursor, linear, packed, ranks, walk
 from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS
 from millrace.backends.numba.quantize import (
     NAN_IS_ZERO,
@@ -97,7 +98,7 @@ class TreeEngine:
                 s.there,
                 q.leaf_start,
                 q.value,
-                forest.target.values,
+                self.target,
                 sums,
             )
         else:
@@ -123,10 +124,15 @@ class TreeEngine:
                 q.entry,
                 q.leaf_start,
                 q.value,
-                forest.target.values,
+                self.target,
                 sums,
             )
         return sums[:, :n_rows].T
+
+    @cached_property
+    def target(self) -> npt.NDArray[np.int32]:
+        """`Forest.target`, writable: a read-only array would be another type to a kernel."""
+        return self.forest.target.values.copy()
 
     @cached_property
     def _numeric(self) -> npt.NDArray[np.int64]:
@@ -237,41 +243,91 @@ class TreeEngine:
         which = p.n_numeric + np.arange(len(p.lut))
         ranks.member_planes(codes, p.lut, p.lut_source, which, n_rows, planes, stride)
 
-    # -- one row ---------------------------------------------------------------------------
-    def row_model(
-        self, limits: Limits | None
+    # -- one row, and a few ------------------------------------------------------------------
+    @cached_property
+    def valued(self) -> QuantizedForest:
+        """The forest by value, for a few rows through a few trees."""
+        if self.quantized.by_value:
+            return self.quantized
+        return quantize(self.forest, np.dtype(self.dtype), CURSOR_LEAVES, by_value=True)
+
+    def few_by_value(self, n_rows: int) -> bool:
+        """Whether comparing values takes less time than ranking so many rows first."""
+        q = self.quantized
+        if q.by_value:
+            return True
+        size = q.planes.size
+        ranking = n_rows * float(np.where(size <= 64, 1.0, 0.5 * np.log2(size + 1)).sum())
+        visits = float(np.log2(q.n_leaves + 1).sum()) * 1.3
+        walking = n_rows * visits * 0.8
+        stepping = 3.5 * q.plane_dtype.itemsize * len(q.splits.plane) * -(-n_rows // LANES)
+        stepping += 0.5 * n_rows * len(q.n_leaves)
+        by_rank = stepping if q.has_cursor and n_rows >= WALK_ROWS else walking
+        return walking + 0.7 * n_rows * len(size) < ranking + by_rank
+
+    def pack(
+        self, q: QuantizedForest, columns: Sequence[int], limits: Limits | None
     ) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[Any]]]:
-        """The addresses that `kernels.row` reads, and the arrays that must stay alive for them."""
-        q, forest, p = self.quantized, self.forest, self.quantized.planes
-        sizes = [len(m) for m in p.members]
+        """The forest as `kernels.packed` has it, and the arrays that must stay alive for it.
+
+        `columns` says where each column of the forest's input stands in the rows that will come.
+        """
+        forest, p, s, k = self.forest, q.planes, q.splits, packed
+        where = np.asarray(columns, np.int64)
+        no_limits = np.empty(0), np.empty(0), np.empty(0, np.uint8)
+        low, high, refuses_nan = no_limits if limits is None else limits
         arrays: dict[int, npt.NDArray[Any]] = {
-            row.COLUMN: p.column.astype(np.int64),
-            row.RULE: p.rule.astype(np.int64),
-            row.TABLE: p.table,
-            row.TABLE_AT: p.table_at,
-            row.HALF: p.half,
-            row.NAN_RANK: p.nan_rank.astype(np.int64),
-            row.CODED_COLUMN: np.array(p.coded_column, np.int64),
-            row.CODED_RULE: np.array(p.coded_rule, np.int64),
-            row.MEMBERS: np.concatenate([*p.members, np.empty(0, np.int64)]).astype(np.int64),
-            row.MEMBERS_AT: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            row.LUT: np.ascontiguousarray(p.lut),
-            row.LUT_SOURCE: p.lut_source,
-            row.NODES: q.nodes,
-            row.ROOT: np.concatenate([q.root[:-1], np.full(WALKS, q.root[0])]).astype(np.int64),
-            row.LEAF_START: q.leaf_start,
-            row.VALUE: q.value,
-            row.TARGET: forest.target.values,
-            row.BASE: forest.base.values,
+            k.COLUMN: where[p.column.astype(np.int64)],
+            k.RULE: p.rule.astype(np.int64),
+            k.TABLE: p.table,
+            k.TABLE_AT: p.table_at,
+            k.HALF: p.half,
+            k.SIZE: p.size,
+            k.NAN_RANK: p.nan_rank.astype(np.int64),
+            k.ZERO_MISSING: p.zero_missing,
+            k.CODED_COLUMN: where[np.array(p.coded_column, np.int64)],
+            k.CODED_RULE: np.array(p.coded_rule, np.int64),
+            k.MEMBERS: np.concatenate([*p.members, np.empty(0, np.int64)]).astype(np.int64),
+            k.MEMBERS_AT: np.cumsum([0, *(len(m) for m in p.members)]).astype(np.int64),
+            k.LUT: np.ascontiguousarray(p.lut),
+            k.LUT_SOURCE: p.lut_source,
+            k.NODES: q.nodes,
+            k.BOUNDS: q.bounds,
+            k.ROOT: np.concatenate([q.root[:-1], np.full(WALKS, q.root[0])]).astype(np.int64),
+            k.LEAF_START: q.leaf_start,
+            k.VALUE: q.value,
+            k.TARGET: self.target,
+            k.BASE: np.array(forest.base.values),
+            k.SPLIT_START: s.start,
+            k.SPLIT_PLANE: s.plane,
+            k.SPLIT_RANK: s.rank,
+            k.SPLIT_HERE: s.here,
+            k.SPLIT_THERE: s.there,
+            k.NO_TOP: self._no_top,
+            k.WATCHED: where if limits is not None else np.empty(0, np.int64),
+            k.LOW: low,
+            k.HIGH: high,
+            k.REFUSES_NAN: refuses_nan,
         }
-        if limits is not None:
-            arrays[row.LOW], arrays[row.HIGH], arrays[row.REFUSES_NAN] = limits
-        model = np.zeros(row.FIELDS, np.int64)
-        model[row.N_WATCHED] = 0 if limits is None else len(limits[0])
-        model[row.N_NUMERIC], model[row.N_PLANES] = p.n_numeric, p.n_planes
-        model[row.N_CODED], model[row.N_SETS] = len(p.members), len(p.lut)
-        model[row.LUT_WIDTH], model[row.N_TREES] = p.lut.shape[1], forest.n_trees
-        model[row.N_VALUES], model[row.N_OUTPUTS] = q.value.shape[1], forest.n_outputs
+        sizes = {
+            k.N_NUMERIC: p.n_numeric,
+            k.N_PLANES: p.n_planes,
+            k.TABLE_SIZE: len(p.table),
+            k.N_CODED: len(p.members),
+            k.N_SETS: len(p.lut),
+            k.LUT_WIDTH: p.lut.shape[1],
+            k.N_TREES: forest.n_trees,
+            k.N_NODES: len(q.nodes),
+            k.N_LEAVES: len(q.value),
+            k.N_VALUES: q.value.shape[1],
+            k.N_OUTPUTS: forest.n_outputs,
+            k.HAS_CURSOR: int(q.has_cursor),
+            k.N_SPLITS: len(s.plane),
+            k.N_WATCHED: len(low),
+        }
+        model = np.zeros(k.FIELDS, np.int64)
+        for field, size in sizes.items():
+            model[field] = size
         for field, array in arrays.items():
             model[field] = array.__array_interface__["data"][0]
         return model, list(arrays.values())

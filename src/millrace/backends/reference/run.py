@@ -35,7 +35,7 @@ from millrace.ir.ops import (
     Unary,
     Where,
 )
-from millrace.ir.program import Program
+from millrace.ir.program import Output, Program
 from millrace.ir.types import function, promote
 
 Block = npt.NDArray[Any]
@@ -43,7 +43,7 @@ Block = npt.NDArray[Any]
 
 def run(
     program: Program,
-    columns: Sequence[npt.NDArray[Any]],
+    columns: Sequence[Any],
     foreign: Mapping[str, Any] | None = None,
 ) -> dict[str, Block]:
     """The outputs of a program.
@@ -59,7 +59,8 @@ def run(
     Returns
     -------
     dict of str to ndarray
-        By output name; (n_samples, width), or (n_samples,) for a vector.
+        By output name; (n_samples, width), (n_samples,) for a vector, and for a cube
+        (n_samples, width / depth, depth).
     """
     n = next((len(c) for c in columns if c is not None), 0)
     names = [c.name for c in program.columns]
@@ -73,8 +74,16 @@ def run(
         block = blocks[output.step]
         if len(block) != n:
             block = np.broadcast_to(block, (n, block.shape[1]))
-        outputs[output.name] = block[:, 0] if output.shape == "vector" else block
+        outputs[output.name] = _shaped(block, output)
     return outputs
+
+
+def _shaped(block: Block, output: Output) -> Block:
+    if output.shape == "vector":
+        return block[:, 0]
+    if output.shape == "cube":
+        return block.reshape(len(block), block.shape[1] // output.depth, output.depth)
+    return block
 
 
 def _apply(

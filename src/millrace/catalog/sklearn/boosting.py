@@ -5,13 +5,9 @@ Semantics matched: ``_gb.py`` and ``_gradient_boosting.pyx`` in ``sklearn/ensemb
 `apply`, where a NaN follows ``missing_go_to_left``. The raw prediction starts at that of the init
 estimator; ``learning_rate * value`` of each tree is added to it in float64, stage by stage.
 
-Every method has the same bits as the source's, except with a custom init estimator of a classifier:
-
-- For two classes the source takes logits with ``scipy.special.logit``. Here the same formula is
-  evaluated with NumPy's ``log`` and ``log1p``, whose last bits differ: up to 2 ulp in the logit of
-  the init estimator, which is at most 36.05, so 1.5e-14 absolute in all that follows from it.
-- With 8 or more classes the source's row sums depend on the memory layout of what the init
-  estimator returns: up to `n_classes` ulp of its largest logit.
+Every method has the same bits as the source's, except with a custom init estimator of a classifier
+of 8 or more classes: there the source's row sums depend on the memory layout of what the init
+estimator returns, up to `n_classes` ulp of its largest logit, which is at most 36.05.
 """
 
 from __future__ import annotations
@@ -29,6 +25,7 @@ from millrace.catalog.registry import (
     Example,
     Outputs,
     converts,
+    cube,
     plain,
     public_name,
     vector,
@@ -48,6 +45,8 @@ from millrace.ir.ops import Forest, LinearLeaves
 
 _CONSTANT = ("sklearn.dummy.DummyClassifier", "sklearn.dummy.DummyRegressor")
 _EPS = np.finfo(np.float64).eps
+_LARGEST_LOGIT = 36.05
+"""``-log(_EPS)``, rounded up."""
 
 
 def link(name: str, p: Value) -> Value:
@@ -56,22 +55,14 @@ def link(name: str, p: Value) -> Value:
         case "IdentityLink":
             return p
         case "LogitLink":
-            return _logit(p)
+            return p.apply("logit")
         case "HalfLogitLink":
-            return p.builder.constant(np.float64(0.5)) * _logit(p)
+            return p.builder.constant(np.float64(0.5)) * p.apply("logit")
         case "MultinomialLogit":
             mean = p.apply("log").reduce("mean").apply("exp")
             return (p / mean).apply("log")
         case _:
             raise Decline(f"its loss has the unknown link {name}")
-
-
-def _logit(p: Value) -> Value:
-    one = p.builder.constant(np.float64(1.0))
-    s = p.builder.constant(np.float64(2.0)) * (p - np.float64(0.5))
-    middle = s.apply("log1p") - (-s).apply("log1p")
-    outside = (p < np.float64(0.3)).combine("logical_or", p > np.float64(0.65))
-    return outside.where((p / (one - p)).apply("log"), middle)
 
 
 def inverse_link(name: str, raw: Value) -> Value:
@@ -123,7 +114,19 @@ def _init(model: Any, x: Value, context: Context) -> Value:
     if method == "predict_proba":
         start = start if model._loss.is_multiclass else start.column(1)
         start = start.combine("maximum", _EPS).combine("minimum", 1 - _EPS)
+        if start.width >= 8:
+            context.bound(*_row_sums(start.width))
     return link(name, start)
+
+
+def _row_sums(n_classes: int) -> tuple[int, float, str]:
+    """Bound of what follows from the logits of an init estimator: ulp, absolute, why."""
+    return (
+        n_classes,
+        n_classes * float(np.spacing(_LARGEST_LOGIT)),
+        "the order in which the source adds up a row of eight or more logarithms depends on the "
+        "memory layout of what its init estimator returns",
+    )
 
 
 def _stages(model: Any) -> tuple[Nodes, npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -192,11 +195,8 @@ def boosted_regressor(model: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.ensemble.GradientBoostingClassifier")
 def boosted_classifier(model: Any, x: Value, context: Context) -> Outputs:
-    """Both losses; exact but for the init estimators named above.
-
-    The source's `apply` is three-dimensional, which no output of a program is: it is left out.
-    """
-    raw, _ = _raw(model, x, context)
+    """Both losses; exact but for the init estimators named above. `apply` is three-dimensional."""
+    raw, leaves = _raw(model, x, context)
     if raw.width == 1:
         code = (raw >= np.float64(0.0)).cast("int64")
     else:
@@ -207,6 +207,7 @@ def boosted_classifier(model: Any, x: Value, context: Context) -> Outputs:
         "predict_proba": proba,
         "predict_log_proba": proba.apply("log"),
         "decision_function": vector(raw) if raw.width == 1 else raw,
+        "apply": cube(leaves.cast("float64"), raw.width),
     }
 
 
@@ -253,10 +254,10 @@ def _example(
     kind = f" {len(names)} classes of {type(names[0]).__name__}" if names else ""
     options = "".join(f", {k}={v}" for k, v in (({"init": init} if init else {}) | params).items())
     name = f"{class_name}{kind}, {rows} rows{options}"
-    if init != "class tree":
+    if init != "class tree" or len(names) < 8:
         return Example(name, make)
-    why = "the logits of the init estimator are taken with NumPy's log, not with SciPy's logit"
-    return Example(name, make, ulp=4 if len(names) < 8 else len(names), absolute=2e-14, why=why)
+    ulp, absolute, why = _row_sums(len(names))
+    return Example(name, make, ulp=ulp, absolute=absolute, why=why)
 
 
 def examples() -> Iterator[Example]:

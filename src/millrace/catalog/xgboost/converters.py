@@ -16,6 +16,9 @@ exponential: within `SCIPY_SOFTMAX_ULP`.
 Missing values: NaN, the value of the parameter ``missing`` and, where an earlier step makes the
 rows sparse, the absent cells (zeros) follow the default directions; gblinear leaves such terms
 out.
+
+Categories of a data frame: a value that the model was not fitted on raises `UnknownCategoryError`.
+XGBoost raises too, or takes the value for another one where the numbers of both lists agree.
 """
 
 from __future__ import annotations
@@ -164,7 +167,7 @@ def _number_categories(model: Model, x: Value) -> None:
         if x.builder.columns[x.columns[column]].categories not in (None, values):
             raise Decline("another step numbers the categories of the same column differently")
     for column, values in known.items():
-        x.builder.categorical(x.column(column), values)
+        x.builder.categorical(x.column(column), values, strict=True)
 
 
 def _booster_columns(booster: Any) -> Sequence[Column]:

@@ -51,6 +51,7 @@ def cursor_sums(
     n_values = value.shape[1]
     flat = value.reshape(-1)
     for row in range(0, n_rows, LANES):
+        m = min(LANES, n_rows - row)
         block = planes[row:]
         for tree in range(len(split_start) - 1):
             for i in range(LANES):
@@ -69,11 +70,11 @@ def cursor_sums(
             first = np.uint64(leaf_start[tree])
             if n_values == 1:
                 total = sums[target[tree], row : row + LANES]
-                for i in range(LANES):
+                for i in range(m):
                     total[np.uint64(i)] += flat[first + np.uint64(cursor[np.uint64(i)])]
             else:
                 for k in range(n_values):
                     total = sums[target[tree] + k, row : row + LANES]
-                    for i in range(LANES):
+                    for i in range(m):
                         at = (first + np.uint64(cursor[np.uint64(i)])) * np.uint64(n_values)
                         total[np.uint64(i)] += flat[at + np.uint64(k)]

@@ -1,81 +1,60 @@
 """One row through a forest: only the nodes that it visits, sixteen trees at a time.
 
-The forest comes as one array of addresses (`pack_row_model` lays it out), because handing over
-twenty arrays would cost more than the walk.
+The forest comes packed (see `packed`), because handing over twenty arrays would cost more than the
+walk.
 
 Limit: for 500 trees of 31 leaves about 3,000 node visits of 2 loads, 16 of them in flight.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from millrace.backends.numba.kernels.vectors import TILE, WALKS, load_at, walk_trees
-
-# Positions in the array of addresses and sizes.
-(
-    N_NUMERIC,
-    N_PLANES,
+from millrace.backends.numba.kernels.packed import (
+    BASE,
+    CODED_COLUMN,
+    CODED_RULE,
     COLUMN,
+    HALF,
+    LEAF_START,
+    LUT,
+    LUT_SOURCE,
+    LUT_WIDTH,
+    MEMBERS,
+    MEMBERS_AT,
+    N_CODED,
+    N_NUMERIC,
+    N_OUTPUTS,
+    N_PLANES,
+    N_SETS,
+    N_TREES,
+    N_VALUES,
+    N_WATCHED,
+    NAN_RANK,
+    NODES,
+    ROOT,
     RULE,
     TABLE,
     TABLE_AT,
-    HALF,
-    NAN_RANK,
-    N_CODED,
-    CODED_COLUMN,
-    CODED_RULE,
-    MEMBERS,
-    MEMBERS_AT,
-    N_SETS,
-    LUT,
-    LUT_WIDTH,
-    LUT_SOURCE,
-    N_TREES,
-    NODES,
-    ROOT,
-    LEAF_START,
-    VALUE,
-    N_VALUES,
     TARGET,
-    N_OUTPUTS,
-    BASE,
-    N_WATCHED,
-    LOW,
-    HIGH,
-    REFUSES_NAN,
-    FIELDS,
-) = range(31)
+    VALUE,
+    longs,
+    passes,
+    pointer,
+)
+from millrace.backends.numba.kernels.vectors import TILE, WALKS, load_at, walk_trees
 
 _TINY = float(np.float32(1e-35))
-
-
-@intrinsic
-def _pointer(typingctx: Any, address: Any) -> Any:
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.intp), codegen
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _longs(model, field, n):  # type: ignore[no-untyped-def]
-    return numba.carray(_pointer(model[field]), n, np.int64)
 
 
 @numba.njit(nogil=True, cache=True)
 def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]
     """The rank of every plane for one row of column values."""
     n_numeric = model[N_NUMERIC]
-    column, rule = _longs(model, COLUMN, n_numeric), _longs(model, RULE, n_numeric)
-    table_at, half = _longs(model, TABLE_AT, n_numeric), _longs(model, HALF, n_numeric)
-    nan_rank = _longs(model, NAN_RANK, n_numeric)
+    column, rule = longs(model, COLUMN, n_numeric), longs(model, RULE, n_numeric)
+    table_at, half = longs(model, TABLE_AT, n_numeric), longs(model, HALF, n_numeric)
+    nan_rank = longs(model, NAN_RANK, n_numeric)
     size = row.itemsize
     for plane in range(n_numeric):
         value = row[column[plane]]
@@ -95,11 +74,11 @@ def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]
 def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]
     """The category planes of one row."""
     n_coded, n_sets, width = model[N_CODED], model[N_SETS], model[LUT_WIDTH]
-    column, rule = _longs(model, CODED_COLUMN, n_coded), _longs(model, CODED_RULE, n_coded)
-    members_at = _longs(model, MEMBERS_AT, n_coded + 1)
-    members = _longs(model, MEMBERS, members_at[n_coded])
-    source = _longs(model, LUT_SOURCE, n_sets)
-    lut = numba.carray(_pointer(model[LUT]), n_sets * width, np.uint8)
+    column, rule = longs(model, CODED_COLUMN, n_coded), longs(model, CODED_RULE, n_coded)
+    members_at = longs(model, MEMBERS_AT, n_coded + 1)
+    members = longs(model, MEMBERS, members_at[n_coded])
+    source = longs(model, LUT_SOURCE, n_sets)
+    lut = numba.carray(pointer(model[LUT]), n_sets * width, np.uint8)
     codes = np.empty(n_coded, np.int64)
     for k in range(n_coded):
         value = np.float64(row[column[k]])
@@ -125,23 +104,6 @@ def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _passes(model, row):  # type: ignore[no-untyped-def]
-    """Whether the row meets the guards on the forest's input."""
-    n = model[N_WATCHED]
-    low = numba.carray(_pointer(model[LOW]), n, np.float64)
-    high = numba.carray(_pointer(model[HIGH]), n, np.float64)
-    refuses_nan = numba.carray(_pointer(model[REFUSES_NAN]), n, np.uint8)
-    for k in range(n):
-        value = np.float64(row[k])
-        if np.isnan(value):
-            if refuses_nan[k]:
-                return False
-        elif not low[k] <= value <= high[k]:
-            return False
-    return True
-
-
-@numba.njit(nogil=True, cache=True)
 def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]
     """The sums of one row; False, with nothing done, where a guard refuses it.
 
@@ -154,7 +116,7 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]
         Any number of the dtype of the leaf values.
     sums : (n_outputs,), dtype of the leaf values
     """
-    if model[N_WATCHED] and not _passes(model, row):
+    if model[N_WATCHED] and not passes(model, row):
         return False
     ranks = np.empty(TILE * (model[N_PLANES] + 1), np.uint16)
     ranks[TILE * model[N_PLANES]] = 0
@@ -162,10 +124,10 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]
     if model[N_SETS]:
         _fill_sets(model, row, ranks)
     n_trees, n_values, size = model[N_TREES], model[N_VALUES], sums.itemsize
-    root = _longs(model, ROOT, n_trees + WALKS)
-    nodes = numba.carray(_pointer(model[NODES]), 1 << 40, np.uint64)
-    leaf_start = _longs(model, LEAF_START, n_trees)
-    target = numba.carray(_pointer(model[TARGET]), n_trees, np.int32)
+    root = longs(model, ROOT, n_trees + WALKS)
+    nodes = numba.carray(pointer(model[NODES]), 1 << 40, np.uint64)
+    leaf_start = longs(model, LEAF_START, n_trees)
+    target = numba.carray(pointer(model[TARGET]), n_trees, np.int32)
     at = np.empty(WALKS, np.uint64)
     no_bounds = np.empty(0, np.float64)
     for k in range(model[N_OUTPUTS]):
