@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from millrace.ir.build import Value
@@ -245,7 +245,7 @@ def examples() -> Iterator[tuple[str, Example]]:
     _discover()
     for name, module in sorted(_REGISTRY.modules.items()):
         make = getattr(module, "examples", None)
-        if callable(make) and make.__module__ == name:
+        if isinstance(make, FunctionType) and make.__module__ == name:
             for example in make():
                 yield name.removeprefix("millrace.catalog."), example
 

@@ -78,7 +78,9 @@ def _sample(fitted: Any, rows: Any) -> Sample | None:
     few = rows.slice(0, 8) if hasattr(rows, "slice") else rows[:8]
     batch = adapt(few, reads_all, ignore_extra=True)
     cells = [
-        c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object) for c in batch.columns
+        c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
+        for c in batch.columns
+        if c is not None
     ]
     return Sample(cells, lambda program, columns, foreign: run(program, columns, foreign))
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from millrace.backends.numba.kernels.few import few_by_rank, few_by_value
-from millrace.backends.numba.kernels.row import row_sums
+from millrace.backends.numba.kernels.row import row_sums, row_sums_by_value
 from millrace.backends.numba.trees import TreeEngine
 from millrace.ir.arrays import Array
 from millrace.ir.ops import Forest
@@ -40,6 +40,7 @@ def _warm_rows(engine: TreeEngine, value: str, dtype: str) -> None:
         few_by_rank(ranked, few, engine.quantized.splits.rank[:0], sums, 24)
         valued, _alive_too = engine.pack(engine.valued, range(2), None)
         few_by_value(valued, few, sums)
+        row_sums_by_value(valued, few[0], np.dtype(value).type(0), np.zeros(1, value))
 
 
 def _small_forest(value: str, n_thresholds: int, category: bool) -> Forest:

@@ -236,9 +236,7 @@ class Builder:
         column = replace(self.columns[position], categories=tuple(categories), strict=strict)
         self.columns = (*self.columns[:position], column, *self.columns[position + 1 :])
 
-    def output(
-        self, name: str, value: Value, shape: Shape = "matrix", depth: int = 1
-    ) -> None:
+    def output(self, name: str, value: Value, shape: Shape = "matrix", depth: int = 1) -> None:
         self.outputs.append(Output(name, value.at, shape, depth))
 
     def program(self) -> Program:

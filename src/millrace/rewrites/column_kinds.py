@@ -10,14 +10,18 @@ After::
 
     column "workclass" text
     ...
+
+A column is ``number`` where every step that looks into it converts it to numbers: the input adapter
+may then do that itself, and say which cell of which column is no number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from millrace.ir.arrays import Text
-from millrace.ir.ops import Cast, Encode
+from millrace.ir.ops import Cast, Concat, Encode, Select, Take
 from millrace.ir.program import Kind, Program
 from millrace.ir.types import widths
 from millrace.rewrites.encode_columns import follow
@@ -26,21 +30,34 @@ from millrace.rewrites.encode_columns import follow
 def column_kinds(program: Program) -> Program:
     """The program with the kind of every column that only one kind of step reads."""
     width = list(widths(program))
-    found: dict[int, set[Kind]] = {}
+    kinds: dict[int, set[Kind]] = {}
+    as_they_are: set[int] = {
+        c for output in program.outputs for c in _table_columns(program, output.step, width)
+    }
     for step in program.steps:
-        if isinstance(step.op, Encode):
-            reached = follow(program, step.inputs[0], 0, width)
-            if reached is not None:
-                found.setdefault(reached[0], set()).add(
-                    "text" if isinstance(step.op.categories, Text) else "any"
-                )
-        elif isinstance(step.op, Cast):
-            for c in range(width[step.inputs[0]]):
-                reached = follow(program, step.inputs[0], c, width)
-                if reached is not None:
-                    found.setdefault(reached[0], set()).add("number")
+        match step.op:
+            case Encode(categories=categories):
+                kind: Kind = "text" if isinstance(categories, Text) else "any"
+                for c in _table_columns(program, step.inputs[0], width):
+                    kinds.setdefault(c, set()).add(kind)
+            case Cast():
+                for c in _table_columns(program, step.inputs[0], width):
+                    kinds.setdefault(c, set()).add("number")
+            case Select() | Take() | Concat():
+                pass
+            case _:
+                for i in step.inputs:
+                    as_they_are.update(_table_columns(program, i, width))
     columns = list(program.columns)
-    for c, kinds in found.items():
-        if len(kinds) == 1:
-            columns[c] = replace(columns[c], kind=next(iter(kinds)))
+    for c, found in kinds.items():
+        if len(found) == 1 and not ("number" in found and c in as_they_are):
+            columns[c] = replace(columns[c], kind=next(iter(found)))
     return replace(program, columns=tuple(columns))
+
+
+def _table_columns(program: Program, at: int, width: list[int]) -> Iterator[int]:
+    """The columns of the table that stand, untouched or with words filled in, in a block."""
+    for c in range(width[at]):
+        reached = follow(program, at, c, width)
+        if reached is not None:
+            yield reached[0]

@@ -331,22 +331,21 @@ def _is_text(kind: Any) -> bool:
 
 def _category_codes(data: Any, column: Column) -> npt.NDArray[np.float64] | None:
     """Codes of a categorical or text column; None for a column of numbers that are codes already."""
-    table = {v: float(i) for i, v in enumerate(column.categories or ())}
-    if hasattr(getattr(data, "cat", None), "categories"):  # pandas
-        values = data.cat.categories.tolist()
+    if hasattr(getattr(data, "cat", None), "categories"):  # pandas; -1 is missing
+        cells = [*data.cat.categories.tolist(), None]
         at = data.cat.codes.to_numpy()
-        codes = np.array([*(table.get(v, np.nan) for v in values), np.nan])[at]
-        missing, cells = at < 0, data
     else:
         kind = str(getattr(data, "dtype", getattr(data, "type", ""))).lower()
         numeric = any(word in kind for word in ("int", "float", "double", "bool"))
         if numeric and "dictionary" not in kind:
             return None
         cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
-        missing = np.array([_is_null(c) for c in cells], bool)
-        codes = np.array([np.nan if m else table.get(c, np.nan) for m, c in zip(missing, cells)])
-    if column.strict and (unseen := np.isnan(codes) & ~missing).any():
+        at = np.arange(len(cells))
+    missing = np.array([_is_null(c) for c in cells], bool)
+    table: dict[Any, float] = {v: float(i) for i, v in enumerate(column.categories or ())}
+    known = [np.nan if m else table.get(c, np.nan) for m, c in zip(missing, cells, strict=True)]
+    codes = np.array(known, np.float64)[at]
+    if column.strict and (unseen := np.isnan(codes) & ~missing[at]).any():
         row = int(np.argmax(unseen))
-        value = cells.iloc[row] if hasattr(cells, "iloc") else cells[row]
-        raise UnknownCategoryError.without_number(column.name, value, row)
+        raise UnknownCategoryError.without_number(column.name, cells[at[row]], row)
     return codes

@@ -255,9 +255,10 @@ class CompiledModel:
 
     def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
         names = self._names[method]
-        if len(names) > 1 or "/" in names[0]:
+        name = names[0]
+        if len(names) > 1 or "/" in name:
             return [outputs[n] for n in names]
-        answer, depth = outputs[names[0]], self.program.cubes.get(names[0])
+        answer, depth = outputs[name], self.program.cubes.get(name)
         if depth is None:
             return answer
         return answer.reshape(len(answer), answer.shape[1] // depth, depth)

@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.kernels.vectors import TILE
+from millrace.backends.numba.kernels.walk import (
+    NAN_IS_ZERO,
+    NAN_LEFT,
+    NAN_RIGHT,
+    ZERO_LEFT,
+    ZERO_RIGHT,
+)
 from millrace.ir.ops import Forest
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
-
-NAN_RIGHT, NAN_LEFT, ZERO_RIGHT, ZERO_LEFT, NAN_IS_ZERO = range(5)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ class OneRow:
     # -- one row ---------------------------------------------------------------------------
     def __call__(self, cells: Sequence[Any]) -> dict[str, Any] | None:
         """The outputs for one row; None where the general way must be taken, or must raise."""
-        if self.engine.quantized.by_value:
+        q = self.engine.quantized
+        if q.by_value and q.planes.members:
             return None
         if type(cells) is np.ndarray and not self.coded:
             row = cells if cells.dtype == self.dtype else cells.astype(self.dtype)
@@ -136,7 +137,8 @@ class OneRow:
             if row is None:
                 return None
         sums = np.empty((1, self.n_outputs), self.sums_dtype)
-        if not kernel.row_sums(model, row, self.zero, sums[0]):
+        add_up = kernel.row_sums_by_value if q.by_value else kernel.row_sums
+        if not add_up(model, row, self.zero, sums[0]):
             return None
         return self._finished(sums)
 

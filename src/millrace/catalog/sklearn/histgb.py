@@ -118,8 +118,12 @@ def histogram_classifier(model: Any, x: Value, context: Context) -> Outputs:
     """Binary and multiclass; exact but for the row sums named above."""
     raw = _rows(model, x, context).trees(_forest(model))
     if raw.width >= 8:
-        context.bound(raw.width, 0.0, "the order in which the source adds up a row of eight or more "
-                      "probabilities depends on the memory layout of its scores")
+        context.bound(
+            raw.width,
+            0.0,
+            "the order in which the source adds up a row of eight or more "
+            "probabilities depends on the memory layout of its scores",
+        )
     if raw.width == 1:
         code = (raw > np.float64(0.0)).cast("int64")
     else:

@@ -49,10 +49,7 @@ from millrace.backends.numba.kernels.packed import (
 )
 from millrace.backends.numba.kernels.ranks import rank_columns
 from millrace.backends.numba.kernels.vectors import LANES, TILE
-from millrace.backends.numba.kernels.walk import walk_sums
-
-_TINY = float(np.float32(1e-35))
-_NAN_LEFT, _ZERO_RIGHT, _ZERO_LEFT, _NAN_IS_ZERO = 1, 2, 3, 4
+from millrace.backends.numba.kernels.walk import ruled, walk_sums
 
 
 @numba.njit(nogil=True, cache=True)
@@ -166,19 +163,6 @@ def few_by_rank(model, matrix, like, sums, least_cursor_rows):  # type: ignore[n
     return True
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
-def _ruled(value, how):  # type: ignore[no-untyped-def]
-    """A value as the splits of a plane with this rule for missing values see it."""
-    if how == _NAN_IS_ZERO:
-        return 0.0 if np.isnan(value) else value
-    missing = np.isnan(value)
-    if how != _NAN_LEFT:
-        missing = missing or abs(value) <= _TINY
-    if not missing:
-        return value
-    return np.nan if how == _ZERO_RIGHT else -np.inf
-
-
 @numba.njit(nogil=True, cache=True)
 def few_by_value(model, matrix, sums):  # type: ignore[no-untyped-def]
     """`few_by_rank` for a forest quantised by value: no search, and the splits compare floats."""
@@ -197,7 +181,7 @@ def few_by_value(model, matrix, sums):  # type: ignore[no-untyped-def]
         if how:
             for row in range(n_rows):
                 at = row // TILE * tile_size + plane * TILE + row % TILE
-                tiles[at] = _ruled(tiles[at], how)
+                tiles[at] = ruled(tiles[at], how)
     no_ranks = np.empty(0, np.uint8)
     leaf_start = longs(model, LEAF_START, n_trees)
     walk_sums(

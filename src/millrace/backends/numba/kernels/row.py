@@ -13,6 +13,7 @@ import numpy as np
 
 from millrace.backends.numba.kernels.packed import (
     BASE,
+    BOUNDS,
     CODED_COLUMN,
     CODED_RULE,
     COLUMN,
@@ -24,6 +25,7 @@ from millrace.backends.numba.kernels.packed import (
     MEMBERS,
     MEMBERS_AT,
     N_CODED,
+    N_NODES,
     N_NUMERIC,
     N_OUTPUTS,
     N_PLANES,
@@ -44,6 +46,7 @@ from millrace.backends.numba.kernels.packed import (
     pointer,
 )
 from millrace.backends.numba.kernels.vectors import TILE, WALKS, load_at, walk_trees
+from millrace.backends.numba.kernels.walk import leaf_number, ruled
 
 _TINY = float(np.float32(1e-35))
 
@@ -123,24 +126,42 @@ def row_sums(model, row, zero, sums):  # type: ignore[no-untyped-def]
     _fill_planes(model, row, ranks)
     if model[N_SETS]:
         _fill_sets(model, row, ranks)
+    _add_leaves(model, ranks, np.empty(0, np.float64), zero, sums)
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def row_sums_by_value(model, row, zero, sums):  # type: ignore[no-untyped-def]
+    """`row_sums` of a forest without categories that is quantised by value."""
+    if model[N_WATCHED] and not passes(model, row):
+        return False
+    n_numeric = model[N_NUMERIC]
+    column, rule = longs(model, COLUMN, n_numeric), longs(model, RULE, n_numeric)
+    values = np.zeros(TILE * (n_numeric + 1), row.dtype)
+    for plane in range(n_numeric):
+        values[TILE * plane] = ruled(row[column[plane]], rule[plane])
+    bounds = numba.carray(pointer(model[BOUNDS]), model[N_NODES], row.dtype)
+    _add_leaves(model, values, bounds, zero, sums)
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_leaves(model, cells, bounds, zero, sums):  # type: ignore[no-untyped-def]
+    """Walk all trees on the cells of one row, and add up the leaves they end in, in order."""
     n_trees, n_values, size = model[N_TREES], model[N_VALUES], sums.itemsize
     root = longs(model, ROOT, n_trees + WALKS)
-    nodes = numba.carray(pointer(model[NODES]), 1 << 40, np.uint64)
+    nodes = numba.carray(pointer(model[NODES]), model[N_NODES], np.uint64)
     leaf_start = longs(model, LEAF_START, n_trees)
     target = numba.carray(pointer(model[TARGET]), n_trees, np.int32)
     at = np.empty(WALKS, np.uint64)
-    no_bounds = np.empty(0, np.float64)
     for k in range(model[N_OUTPUTS]):
         sums[k] = load_at(model[BASE] + k * size, zero)
     for tree in range(0, n_trees, WALKS):
         for i in range(WALKS):
             at[i] = root[tree + i]
-        walk_trees(nodes, no_bounds, ranks, 0, at)
+        walk_trees(nodes, bounds, cells, 0, at)
         for i in range(min(WALKS, n_trees - tree)):
-            leaf = leaf_start[tree + i] + np.int64(
-                (nodes[at[i]] >> np.uint64(16)) & np.uint64(0xFFFF)
-            )
+            leaf = leaf_start[tree + i] + leaf_number(nodes, bounds, at[i])
             where = model[VALUE] + leaf * n_values * size
             for k in range(n_values):
                 sums[target[tree + i] + k] += load_at(where + k * size, zero)
-    return True

@@ -16,9 +16,27 @@ import numpy as np
 
 from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS, advance, walk_rows
 
+NAN_RIGHT, NAN_LEFT, ZERO_RIGHT, ZERO_LEFT, NAN_IS_ZERO = range(5)
+"""The rules by which a plane sends missing values; with the ZERO rules zero is missing, too."""
+
+_TINY = float(np.float32(1e-35))
+
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _leaf(nodes, bounds, at):  # type: ignore[no-untyped-def]
+def ruled(value, how):  # type: ignore[no-untyped-def]
+    """A value as the splits of a plane with this rule for missing values see it."""
+    if how == NAN_IS_ZERO:
+        return 0.0 if np.isnan(value) else value
+    missing = np.isnan(value)
+    if how != NAN_LEFT:
+        missing = missing or abs(value) <= _TINY
+    if not missing:
+        return value
+    return np.nan if how == ZERO_RIGHT else -np.inf
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def leaf_number(nodes, bounds, at):  # type: ignore[no-untyped-def]
     """The number of a leaf in its tree, which it keeps where a split keeps its rank or bound."""
     if len(bounds):
         return np.int64(bounds[at])
@@ -96,7 +114,7 @@ def walk_sums(
                 at[i] = begin[first + i]
             walk_rows(nodes, bounds, tiles, first // TILE * tile_size + first % TILE, at)
             for i in range(WALKS):
-                where = np.uint64(leaf_start[tree] + _leaf(nodes, bounds, at[i])) * n_values
+                where = np.uint64(leaf_start[tree] + leaf_number(nodes, bounds, at[i])) * n_values
                 out = to + np.uint64(first + i)
                 for _ in range(n_values):
                     totals[out] += values[where]
@@ -113,4 +131,4 @@ def walk_leaves(nodes, bounds, tiles, tile_size, n_rows, root, leaf_start, out):
             at[:] = root[tree]
             walk_rows(nodes, bounds, tiles, first // TILE * tile_size + first % TILE, at)
             for i in range(min(WALKS, n_rows - first)):
-                out[first + i, tree] = leaf_start[tree] + _leaf(nodes, bounds, at[i])
+                out[first + i, tree] = leaf_start[tree] + leaf_number(nodes, bounds, at[i])
