@@ -19,7 +19,7 @@ help:
 	@echo "make types   pyright"
 	@echo "make unit    pytest only; choose tests with ARGS='tests/ir -k text'"
 	@echo "make bench   measure against every installed peer, write docs/benchmarks.md"
-	@echo "make docs    build the documentation into site/"
+	@echo "make docs    write docs/support.md, build the documentation into site/"
 	@echo "make clean   remove the environment and everything that was built"
 
 # --- the environment: one stamp an extra, made again when pyproject.toml changes --------------------
@@ -67,6 +67,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.docs
+	$(BIN)/python -m tools.support
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:

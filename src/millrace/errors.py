@@ -106,6 +106,13 @@ class ShapeError(InputError):
         )
 
     @classmethod
+    def unequal_columns(cls, lengths: dict[str, int]) -> ShapeError:
+        shown = ", ".join(f"{n!r}: {k}" for n, k in list(lengths.items())[:8])
+        return cls(
+            f"The columns have different lengths ({shown}). Pass as many cells for each column."
+        )
+
+    @classmethod
     def wrong_dimensions(cls, seen: int) -> ShapeError:
         return cls(
             f"The input has {seen} dimension(s), expected 2 (rows x columns). "

@@ -19,7 +19,9 @@ from millrace.catalog.translate import Sample, input_columns
 from millrace.ir import Output, Program, Select, Step
 from millrace.runtime.inputs import adapt
 
-EXAMPLES: dict[str, Example] = {f"{module}: {example.name}": example for module, example in examples()}
+EXAMPLES: dict[str, Example] = {
+    f"{module}: {example.name}": example for module, example in examples()
+}
 
 
 @contextmanager
@@ -69,8 +71,12 @@ class Case:
     @cached_property
     def read(self) -> set[int]:
         """Positions of the columns that every method reads."""
-        parts = [self.program.only(*(o.name for o in self.program.outputs
-                                     if o.name.split("/")[0] == method)) for method in self.methods]
+        parts = [
+            self.program.only(
+                *(o.name for o in self.program.outputs if o.name.split("/")[0] == method)
+            )
+            for method in self.methods
+        ]
         return set.intersection(*(set(p.live().used_columns) for p in parts))
 
     def by_source(self, method: str, rows: Any) -> Any:

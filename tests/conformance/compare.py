@@ -21,8 +21,10 @@ def difference(expected: Any, got: Any, ulp: int = 0, absolute: float = 0.0) -> 
     if equal.all():
         return None
     at = tuple(int(i) for i in np.argwhere(~equal)[0])
-    return (f"{int((~equal).sum())} of {equal.size} cells differ, first at {at}: "
-            f"expected {expected[at]!r}, got {got[at]!r}")
+    return (
+        f"{int((~equal).sum())} of {equal.size} cells differ, first at {at}: "
+        f"expected {expected[at]!r}, got {got[at]!r}"
+    )
 
 
 def ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:

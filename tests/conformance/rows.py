@@ -64,7 +64,9 @@ def replaced(rows: Any, columns: Mapping[int, Any]) -> Any:
 def numeric(rows: Any) -> list[int]:
     """Positions of the columns of numbers (and of booleans)."""
     if isinstance(rows, pd.DataFrame):
-        return [i for i, d in enumerate(rows.dtypes) if isinstance(d, np.dtype) and d.kind in "biuf"]
+        return [
+            i for i, d in enumerate(rows.dtypes) if isinstance(d, np.dtype) and d.kind in "biuf"
+        ]
     return list(range(rows.shape[1])) if rows.dtype.kind in "biuf" else []
 
 
@@ -146,7 +148,9 @@ def _codes(case: Case, rows: Any) -> Iterator[tuple[int, Any]]:
         if isinstance(step.op, Encode) and not isinstance(step.op.categories, Text):
             source = _source(case.program, position, 0)
             if source is not None:
-                found.setdefault(source, []).extend(step.op.categories.values.astype(float).tolist())
+                found.setdefault(source, []).extend(
+                    step.op.categories.values.astype(float).tolist()
+                )
     for source, codes in found.items():
         if source in numeric(rows):
             yield source, _with_codes(rows, source, np.unique(codes))
@@ -155,8 +159,9 @@ def _codes(case: Case, rows: Any) -> Iterator[tuple[int, Any]]:
 def _with_codes(rows: Any, position: int, codes: np.ndarray) -> Any:
     codes = codes[np.isfinite(codes)][:60]
     odd = [-0.0, -0.5, -1.0, 1e9, 3e9, 1e19, -1e19, np.nan]
-    values = np.concatenate([codes, codes + 0.5, codes - 0.5, np.nextafter(codes, -np.inf),
-                             codes + len(codes), odd])
+    values = np.concatenate(
+        [codes, codes + 0.5, codes - 0.5, np.nextafter(codes, -np.inf), codes + len(codes), odd]
+    )
     cells = column(rows, position)
     dtype = cells.dtype if cells.dtype.kind == "f" else np.float64
     rows = take(rows, np.arange(len(values)) % len(rows))
@@ -165,8 +170,11 @@ def _with_codes(rows: Any, position: int, codes: np.ndarray) -> Any:
 
 # -- thresholds ------------------------------------------------------------------------------------
 def _forests(program: Program) -> list[tuple[Program, int, Forest]]:
-    found = {id(s.op.forest): (program, i, s.op.forest) for i, s in enumerate(program.steps)
-             if isinstance(s.op, (Trees, Leaves))}
+    found = {
+        id(s.op.forest): (program, i, s.op.forest)
+        for i, s in enumerate(program.steps)
+        if isinstance(s.op, (Trees, Leaves))
+    }
     return list(found.values())
 
 
@@ -221,8 +229,11 @@ def _boundaries(case: Case, rows: Any) -> Any:
     rng = np.random.default_rng(0)
     if len(places) > MOST_BOUNDARIES // 5:
         places = [places[i] for i in rng.choice(len(places), MOST_BOUNDARIES // 5, replace=False)]
-    cells = [(row, source, value) for row, source, threshold in places
-             for value in _beside(threshold, _dtype(rows, source))]
+    cells = [
+        (row, source, value)
+        for row, source, threshold in places
+        for value in _beside(threshold, _dtype(rows, source))
+    ]
     made = take(rows, np.array([row for row, _, _ in cells]))
     columns = {source: column(made, source).astype(_dtype(rows, source)) for _, source, _ in cells}
     for i, (_, source, value) in enumerate(cells):
@@ -239,7 +250,11 @@ def _beside(threshold: float, dtype: np.dtype) -> list[float]:
     """The threshold and both its neighbours, in float32 and in float64 where that is held."""
     with np.errstate(over="ignore"):
         near = np.float32(threshold)
-        values = [near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))]
+        values = [
+            near,
+            np.nextafter(near, np.float32(np.inf)),
+            np.nextafter(near, np.float32(-np.inf)),
+        ]
     if dtype == np.float64:
         values += [threshold, np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf)]
     return [float(v) for v in values if np.isfinite(v)]
@@ -252,8 +267,12 @@ def _reached_splits(
     before = program.steps[position].inputs[0]
     try:
         block = reference.run(
-            Program(program.columns, program.steps[: before + 1], (Output("x", before),), program.named),
-            plain_columns(program, rows), case.translation.foreign)["x"]
+            Program(
+                program.columns, program.steps[: before + 1], (Output("x", before),), program.named
+            ),
+            plain_columns(program, rows),
+            case.translation.foreign,
+        )["x"]
     except Exception:  # the source refuses its own rows in this dtype: other batches say so
         return
     for tree in range(forest.n_trees):

@@ -26,13 +26,17 @@ def source_answers(name: str, dtype: str) -> list[Answer]:
     for kind, batch, by_column in make.batches(found, rows):
         answers += _ask(found, kind, batch)
         if by_column and any(error for *_, error in answers[-len(found.methods) :]):
-            answers += [a for part in _single_columns(found, kind, rows) for a in _ask(found, *part)]
+            answers += [
+                a for part in _single_columns(found, kind, rows) for a in _ask(found, *part)
+            ]
     return answers
 
 
 def _ask(found: Case, kind: str, rows: Any) -> list[Answer]:
-    return [(kind, rows, method, *outcome(lambda m=method: found.by_source(m, rows)))
-            for method in found.methods]
+    return [
+        (kind, rows, method, *outcome(lambda m=method: found.by_source(m, rows)))
+        for method in found.methods
+    ]
 
 
 def _single_columns(found: Case, kind: str, rows: Any) -> Iterator[tuple[str, Any]]:

@@ -28,14 +28,20 @@ def frame(rows: Any) -> pd.DataFrame:
 def nullable(rows: Any) -> pd.DataFrame:
     columns = frame(rows)
     kinds = {name: NULLABLE[str(d)] for name, d in columns.dtypes.items() if str(d) in NULLABLE}
-    words = {name: "string" for name, d in columns.dtypes.items()
-             if str(d) in ("object", "str") and pd.api.types.is_string_dtype(columns[name].dropna())}
+    words = {
+        name: "string"
+        for name, d in columns.dtypes.items()
+        if str(d) in ("object", "str") and pd.api.types.is_string_dtype(columns[name].dropna())
+    }
     return columns.astype(kinds | words)
 
 
 def arrow_backed(rows: Any) -> pd.DataFrame:
-    kinds = {field.name: pd.ArrowDtype(field.type) for field in table(rows).schema
-             if not pa.types.is_dictionary(field.type)}
+    kinds = {
+        field.name: pd.ArrowDtype(field.type)
+        for field in table(rows).schema
+        if not pa.types.is_dictionary(field.type)
+    }
     return frame(rows).astype(kinds)
 
 
@@ -90,11 +96,18 @@ ARRAYS: Containers = {
 def without_none(found: Case, rows: Any, *, in_text: bool) -> Any:
     """Objects with NaN for None: Arrow has one kind of missing text, a list of dicts of numbers too."""
     objects = {c: make.column(rows, c) for c in make.textual(rows) if c in found.read}
-    chosen = {c: cells for c, cells in objects.items() if cells.dtype == object
-              and (in_text or not any(isinstance(v, str) for v in cells))}
-    return make.replaced(rows, {
-        c: np.array([np.nan if v is None else v for v in cells] + [None], object)[:-1]
-        for c, cells in chosen.items()})
+    chosen = {
+        c: cells
+        for c, cells in objects.items()
+        if cells.dtype == object and (in_text or not any(isinstance(v, str) for v in cells))
+    }
+    return make.replaced(
+        rows,
+        {
+            c: np.array([np.nan if v is None else v for v in cells] + [None], object)[:-1]
+            for c, cells in chosen.items()
+        },
+    )
 
 
 def mixed(rows: Any) -> bool:
@@ -132,8 +145,12 @@ def test_containers_agree(name: str) -> None:
     else:
         seen += problems(found, rows, ARRAYS)
     if make.numeric(rows) and not isinstance(rows, pd.DataFrame):
-        seen += problems(found, make.as_dtype(rows, "float64"), {"list of lists": lambda r: r.tolist()})
-    doubles = make.as_dtype(rows, "float64") if make.numeric(rows) else rows  # Python has no float32
+        seen += problems(
+            found, make.as_dtype(rows, "float64"), {"list of lists": lambda r: r.tolist()}
+        )
+    doubles = (
+        make.as_dtype(rows, "float64") if make.numeric(rows) else rows
+    )  # Python has no float32
     seen += problems(found, without_none(found, doubles, in_text=False), DICTS)
     if not mixed(rows):
         seen += problems(found, without_none(found, rows, in_text=True), ARROW)

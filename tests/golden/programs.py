@@ -1,4 +1,4 @@
-"""Small fitted objects whose programs are the same on every machine: halves, quarters and whole numbers."""
+"""Small fitted objects whose programs are the same on every machine: they hold round numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def scaled_logistic() -> Any:
     from sklearn.preprocessing import StandardScaler
 
     X = np.array([[0.0, 1.0], [2.0, 5.0], [4.0, 9.0], [6.0, 13.0]])
-    fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, ["no", "no", "yes", "yes"])
+    fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+        X, ["no", "no", "yes", "yes"]
+    )
     scaler, logistic = fitted[0], fitted[1]
     scaler.mean_, scaler.scale_ = np.array([3.0, 7.0]), np.array([2.0, 4.0])
     logistic.coef_, logistic.intercept_ = np.array([[0.75, -1.5]]), np.array([0.25])
@@ -46,10 +48,13 @@ def adult_like() -> Any:
 
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     words = make_pipeline(
-        SimpleImputer(strategy="constant", fill_value="none"), OneHotEncoder(handle_unknown="ignore")
+        SimpleImputer(strategy="constant", fill_value="none"),
+        OneHotEncoder(handle_unknown="ignore"),
     )
     columns = make_column_transformer((numbers, ["age", "hours"]), (words, ["work"]))
-    forest = RandomForestClassifier(2, max_depth=2, bootstrap=False, max_features=None, random_state=0)
+    forest = RandomForestClassifier(
+        2, max_depth=2, bootstrap=False, max_features=None, random_state=0
+    )
     return make_pipeline(columns, forest).fit(people(), [0, 0, 0, 1, 1, 0, 1, 1])
 
 

@@ -41,7 +41,8 @@ def test_text(name: str) -> None:
         before.splitlines(), text.splitlines(), "committed", "now", lineterm="", n=1
     )
     assert text == before, (
-        "\n".join(changes) + f"\nIf this is what the program should be, run the test with {AGAIN}=1 "
+        "\n".join(changes)
+        + f"\nIf this is what the program should be, run the test with {AGAIN}=1 "
         f"and commit tests/golden/{path.name}."
     )
 

@@ -10,8 +10,27 @@ from hypothesis import strategies as st
 
 from millrace.ir import Array, Builder, Column, Forest, LinearLeaves, Program
 
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 1e-35, -1e-35, 2e-35, 5e-324, 1e-45, 0.1, np.float32(0.1),
-                    np.pi, 3.4e38, 1e39, -1e300, np.inf, -np.inf])
+SPECIAL = np.array(
+    [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        1e-35,
+        -1e-35,
+        2e-35,
+        5e-324,
+        1e-45,
+        0.1,
+        np.float32(0.1),
+        np.pi,
+        3.4e38,
+        1e39,
+        -1e300,
+        np.inf,
+        -np.inf,
+    ]
+)
 """Numbers at which float32, float64 and the rule "zero is missing" part ways."""
 
 
@@ -55,7 +74,9 @@ def random_forest(shape: Shape) -> Forest:
     if shape.operator == "<":  # nothing is smaller than -inf: the grammar of programs forbids it
         pool = pool[pool != -np.inf]
     pool = rng.permutation(pool)[: shape.pool]
-    trees = [_random_tree(rng, int(rng.integers(1, shape.n_leaves + 1))) for _ in range(shape.n_trees)]
+    trees = [
+        _random_tree(rng, int(rng.integers(1, shape.n_leaves + 1))) for _ in range(shape.n_trees)
+    ]
     left, right = (np.concatenate([t[side] for t in trees]) for side in (0, 1))
     split = left >= 0
     n_nodes, n_leaves = len(split), int((~split).sum())
@@ -64,7 +85,9 @@ def random_forest(shape: Shape) -> Forest:
     in_set = split & (rng.random(n_nodes) < 0.4) if sets else np.zeros(n_nodes, bool)
     leaf = np.full(n_nodes, -1)
     leaf[~split] = rng.permutation(n_leaves)
-    scale = 10.0 ** rng.integers(-8, 8, (n_leaves, n_values))  # so that the order of additions shows
+    scale = 10.0 ** rng.integers(
+        -8, 8, (n_leaves, n_values)
+    )  # so that the order of additions shows
     value = (rng.normal(size=(n_leaves, n_values)) * scale).astype(shape.value_dtype)
     return Forest(
         start=Array(np.cumsum([0, *(len(t[0]) for t in trees)]), "int64"),
@@ -74,8 +97,12 @@ def random_forest(shape: Shape) -> Forest:
         right=Array(right, "int32"),
         leaf=Array(leaf, "int32"),
         value=Array(value),
-        target=Array(np.zeros(shape.n_trees) if shape.vector_leaves
-                     else rng.integers(0, shape.n_outputs, shape.n_trees), "int32"),
+        target=Array(
+            np.zeros(shape.n_trees)
+            if shape.vector_leaves
+            else rng.integers(0, shape.n_outputs, shape.n_trees),
+            "int32",
+        ),
         leaf_id=Array(rng.permutation(n_leaves) * 3 + 1, "int64"),
         n_outputs=shape.n_outputs,
         base=Array(rng.normal(size=shape.n_outputs), shape.value_dtype),
@@ -140,6 +167,8 @@ def boundary_rows(forest: Forest, n_features: int, dtype: str, n_rows: int, seed
             near = [np.nextafter(at, np.array(to, dtype)) for to in (np.inf, -np.inf)]
             codes = forest.set_member.values
             odd = np.array([*SPECIAL, np.nan, -0.5, -1.0, 0.5, 3e9, 1e19])
-            cells = np.concatenate([at, *near, codes, codes + 0.5, odd, rng.normal(size=8)]).astype(dtype)
+            cells = np.concatenate([at, *near, codes, codes + 0.5, odd, rng.normal(size=8)]).astype(
+                dtype
+            )
             columns.append(rng.choice(cells, n_rows))
     return np.stack(columns, axis=1)

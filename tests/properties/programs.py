@@ -86,7 +86,9 @@ class _Author:
         self.builder = Builder([*(Column(n) for n in names), *(Column(t) for t in texts)], True)
         numbers = self.builder.table.take(range(recipe.n_numbers))
         self.blocks: list[Value] = [numbers.cast("float")]
-        self.texts = [self.builder.table.column(recipe.n_numbers + i) for i in range(recipe.n_texts)]
+        self.texts = [
+            self.builder.table.column(recipe.n_numbers + i) for i in range(recipe.n_texts)
+        ]
 
     def write(self) -> Program:
         steps = [self.unary, self.binary, self.pair, self.cast, self.fill, self.take, self.join]

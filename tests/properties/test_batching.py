@@ -103,7 +103,9 @@ def test_one_row_of_an_example(name: str) -> None:
     for method in found.methods:
         for rows in batches:
             with quiet():
-                batch = found.model.adapt(method, rows)
+                batch, refused = outcome(lambda m=method, r=rows: found.model.adapt(m, r))
+                if refused is not None:  # before any executable sees it
+                    continue
                 executable = found.model.runnable(method, batch.binding)
             for i in range(batch.n_rows):
                 one = cut(batch.columns, i, i + 1)

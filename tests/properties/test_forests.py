@@ -25,7 +25,7 @@ def same_bits(a: Any, b: Any) -> None:
     assert (a.dtype, a.shape) == (b.dtype, b.shape)
     if a.dtype.kind == "f":
         whole = f"i{a.dtype.itemsize}"
-        differ = (np.ascontiguousarray(a).view(whole) != np.ascontiguousarray(b).view(whole))
+        differ = np.ascontiguousarray(a).view(whole) != np.ascontiguousarray(b).view(whole)
         differ &= ~(np.isnan(a) & np.isnan(b))
         assert not differ.any(), f"{int(differ.sum())} cells, first at {np.argwhere(differ)[0]}"
     else:

@@ -37,9 +37,7 @@ def constants(draw: st.DrawFn, positive: bool = False) -> Array:
 
 
 ARITHMETIC = st.one_of(
-    st.builds(
-        Arithmetic, st.sampled_from(["add", "subtract", "minimum", "maximum"]), constants()
-    ),
+    st.builds(Arithmetic, st.sampled_from(["add", "subtract", "minimum", "maximum"]), constants()),
     st.builds(Arithmetic, st.sampled_from(["multiply", "divide"]), constants(positive=True)),
 )
 ROUND = st.builds(Round, st.sampled_from(["float16", "float32", "float64"]))
@@ -77,7 +75,9 @@ def somewhere(dtype: np.dtype) -> np.ndarray:
 def test_largest_at_most(path: Path, bounds: list[float], strict: bool) -> None:
     found = largest_at_most(path, np.array(bounds), strict)
     for bound, last in zip(bounds, found, strict=True):
-        tried = np.concatenate([around(0.0 if np.isnan(last) else last, path.dtype), somewhere(path.dtype)])
+        tried = np.concatenate(
+            [around(0.0 if np.isnan(last) else last, path.dtype), somewhere(path.dtype)]
+        )
         image = path(tried).astype(np.float64)
         holds = image < bound if strict else image <= bound
         expected = np.zeros(len(tried), bool) if np.isnan(last) else tried <= last

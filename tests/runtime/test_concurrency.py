@@ -42,9 +42,9 @@ def test_many_threads_through_one_model(n_threads: int, threads: Callable[[int],
     expected = [model(pipeline).call(methods[i % 2], f) for i, f in enumerate(frames)]
     fresh = mr.compile(pipeline(), verify=False)
     for _ in range(3):
-        got = together([
-            lambda i=i, f=f: fresh.call(methods[i % 2], f) for i, f in enumerate(frames)
-        ])
+        got = together(
+            [lambda i=i, f=f: fresh.call(methods[i % 2], f) for i, f in enumerate(frames)]
+        )
         assert not [d for a, b in zip(expected, got, strict=True) if (d := difference(a, b))]
 
 

@@ -148,7 +148,9 @@ def test_text_in_a_late_block() -> None:
     frame = people(9000)
     frame["hours"] = frame["hours"].astype(object)
     frame.loc[8765, "hours"] = "many"
-    with pytest.raises(ColumnTypeError, match=r"'hours' must be numeric, but row 8765 holds 'many'"):
+    with pytest.raises(
+        ColumnTypeError, match=r"'hours' must be numeric, but row 8765 holds 'many'"
+    ):
         model(pipeline).predict(frame)
 
 
@@ -171,7 +173,9 @@ def test_kinds_that_are_no_numbers(kind: str) -> None:
         model(strict_frame).predict(frame.assign(hours=np.arange(6).astype(kind)))
 
 
-@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array], ids=str)
+@pytest.mark.parametrize(
+    "kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array], ids=str
+)
 def test_sparse_rows_are_refused(kind: Any) -> None:
     with pytest.raises(ColumnTypeError, match=r"sparse matrix.*toarray"):
         model(boosted).predict(kind(np.eye(4)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def _encode(value: Any, constants: dict[str, Array]) -> Any:
     if isinstance(value, Array):
         if value.values.size <= INLINE:
             plain = {f"{value.dtype.name}{list(value.shape)}": value.values.ravel().tolist()}
-            if _decode(plain, {}) == value:
+            if _decode(json.loads(json.dumps(plain)), {}) == value:
                 return plain
         constants[value.digest] = value
         return {"array": value.digest}
@@ -91,11 +91,12 @@ def parse(text: str, constants: Mapping[str, Array] | None = None) -> Program:
     ProgramError
         A line is not in the text form, or names an array that is not in `constants`.
     """
-    header, *lines = text.splitlines()
+    header, *lines = text.splitlines() or [""]
     if header not in ("program", "program named"):
         raise ProgramError(f"expected 'program' on line 1, got {header!r}")
     columns: list[Column] = []
     steps: list[Step] = []
+    forests: dict[ops.Forest, ops.Forest] = {}
     outputs: list[Output] = []
     for number, line in enumerate(lines, start=2):
         try:
@@ -106,6 +107,8 @@ def parse(text: str, constants: Mapping[str, Array] | None = None) -> Program:
             elif match := _STEP.fullmatch(line):
                 _, name, inputs, body = match.groups()
                 op = _decode({name: json.loads(body)}, constants or {})
+                if isinstance(op, (ops.Trees, ops.Leaves)):  # steps on one forest share it again
+                    op = replace(op, forest=forests.setdefault(op.forest, op.forest))
                 steps.append(Step(op, tuple(int(i[1:]) for i in inputs.split())))
             elif match := _OUTPUT.fullmatch(line):
                 name, step, shape, depth = match.groups()

@@ -252,8 +252,10 @@ class _Edit:
         nodes = np.flatnonzero(self.forest.feature.values == feature)
         if path.encode is not None:
             return self._pull_category(nodes, path)
-        if (self.forest.category.values[nodes] >= 0).any():
-            return not path.functions
+        numeric = self.forest.category.values[nodes] < 0
+        if path.functions and not numeric.all():
+            return False
+        nodes = nodes[numeric]
         rule = self.forest.missing.values[nodes]
         if path.functions and (rule == 2).any():
             return False

@@ -15,6 +15,7 @@ from millrace.rewrites.encode_columns import encode_columns
 from millrace.rewrites.fold_constants import fold_constants
 from millrace.rewrites.narrow import narrow
 from millrace.rewrites.prune import prune
+from millrace.rewrites.resolve_casts import resolve_casts
 
 Rewrite = Callable[[Program], Program]
 
@@ -26,6 +27,7 @@ SIMPLIFY: tuple[Rewrite, ...] = (
 
 REWRITES: tuple[Rewrite, ...] = (
     prune,
+    resolve_casts,
     fold_constants,
     narrow,
     encode_columns,

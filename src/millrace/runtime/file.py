@@ -111,8 +111,7 @@ def read(path: Path) -> tuple[Program, ModelInfo]:
     absent = [k for k in _KEYS if k not in metadata]
     if absent:
         raise ModelFileError.not_a_model(path, f"its metadata lacks {absent}")
-    if not metadata["format"].isdigit() or int(metadata["format"]) > FORMAT:
-        raise ModelFileError.newer_format(path, int(metadata["format"]), FORMAT)
+    _check_format(path, metadata["format"])
     seen = _checksum(metadata["program"], metadata["info"], arrays)
     if seen != metadata["checksum"]:
         raise ModelFileError.damaged(
@@ -125,6 +124,13 @@ def read(path: Path) -> tuple[Program, ModelInfo]:
             path, f"its program does not read ({error})", "a program"
         ) from error
     return program, _info(json.loads(metadata["info"]))
+
+
+def _check_format(path: Path, text: str) -> None:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise ModelFileError.damaged(path, f"its format version is {text!r}", "a whole number")
+    if int(text) > FORMAT:
+        raise ModelFileError.newer_format(path, int(text), FORMAT)
 
 
 def _info(plain: dict[str, Any]) -> ModelInfo:

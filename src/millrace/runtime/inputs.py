@@ -146,7 +146,10 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
     if isinstance(rows, Mapping):
         names = [str(n) for n in rows]
         table = {str(n): np.asarray(v) for n, v in rows.items()}
-        return names, table.__getitem__, len(next(iter(table.values()), ()))
+        lengths = {len(v) for v in table.values()}
+        if len(lengths) > 1:
+            raise ShapeError.unequal_columns({n: len(v) for n, v in table.items()})
+        return names, table.__getitem__, lengths.pop() if lengths else 0
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
         return _dicts_reader(rows)
     if isinstance(rows, (list, tuple)):
@@ -186,10 +189,17 @@ def _array_reader(rows: npt.NDArray[Any]) -> tuple[None, Any, int]:
 def _dicts_reader(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Any, int]:
     names = list(dict.fromkeys(str(k) for row in rows for k in row))
 
-    def column(name: str) -> npt.NDArray[Any]:
+    def column(name: str) -> Any:
+        """None and NaN are missing: NaN among numbers, a null among words."""
         cells = [row.get(name) for row in rows]
         if all(isinstance(c, (int, float, np.number)) or c is None for c in cells):
             return np.array([np.nan if c is None else c for c in cells])
+        if all(isinstance(c, str) or c is None or c != c for c in cells):
+            import pyarrow as pa
+
+            builder = pa.lib.StringBuilder()  # pa.array would import pandas
+            builder.append_values([c if isinstance(c, str) else None for c in cells])
+            return builder.finish()
         return np.array([*cells, None], dtype=object)[:-1]
 
     return names, column, len(rows)

@@ -278,9 +278,10 @@ class CompiledModel:
             Takes a dict by column name, a one-dimensional array or a sequence; returns what the
             method gives for that row: a scalar, or an array for a matrix.
         """
-        return RowFunction(
-            self, method or ("predict" if "predict" in self._methods else self.methods[0])
-        )
+        wanted = method or ("predict" if "predict" in self._methods else self.methods[0])
+        if wanted not in self._names:
+            raise MethodMissingError.of(wanted, self.info.source, self.methods)
+        return RowFunction(self, wanted)
 
     def predict_one(self, row: Any) -> Any:
         """``predict`` of one row given as a dict, a one-dimensional array or a sequence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import threading
 from collections.abc import Callable
@@ -35,7 +36,11 @@ def _cgroup_limit() -> int | None:
 def default_threads() -> int:
     """``MILLRACE_NUM_THREADS``, else the CPUs of the process's affinity and container."""
     if wanted := os.environ.get("MILLRACE_NUM_THREADS"):
-        return max(1, int(wanted))
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(
+                f"MILLRACE_NUM_THREADS must be a whole number of at least 1, got {wanted!r}"
+            )
+        return int(wanted)
     affinity = getattr(os, "sched_getaffinity", None)
     available = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     return max(1, min(available, _cgroup_limit() or available))
@@ -50,8 +55,8 @@ def get_threads() -> int:
 
 def set_threads(n: int) -> None:
     """Use `n` threads for all predictions of this process from now on."""
-    if n < 1:
-        raise ValueError(f"the number of threads must be at least 1, got {n}")
+    if not isinstance(n, numbers.Integral) or n < 1:
+        raise ValueError(f"the number of threads must be a whole number of at least 1, got {n!r}")
     with _LOCK:
         _State.threads, _State.pool = int(n), None
 

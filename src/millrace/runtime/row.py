@@ -30,6 +30,8 @@ class RowFunction:
         if isinstance(row, Mapping):
             return self._mapping(row)
         if isinstance(row, (tuple, list)):
+            if len(row) != self._width:
+                raise ShapeError.wrong_width(len(row), self._width)
             return self._mapping(dict(zip(self._names, row, strict=True)))
         return self._batch(row)
 

@@ -56,11 +56,11 @@ class Encoder:
         return codes
 
     def cell(self, value: Any) -> int:
-        """The code of one value."""
+        """The code of one value of a row; None is missing, as a null is."""
         if self.op.hashed:
             return self.lookup.get(category_hash(category_text(value)), self.op.unknown)
         if value is None:
-            return self.op.none if self.op.none != self.op.unknown else self.op.nan
+            return self.op.nan if self.op.nan != self.op.unknown else self.op.none
         if is_nan(value):
             return self.op.nan
         return self.lookup.get(value, self.op.unknown)
@@ -76,8 +76,11 @@ class Encoder:
         elif not self.text:
             return self._objects(text_cells(column))
         else:
-            values = pa.array(list(self.lookup), type=column.type)
-            found = pc.index_in(column, value_set=values).fill_null(len(values))
+            builder = pa.lib.StringBuilder()  # pa.array would import pandas
+            builder.append_values(list(self.lookup))
+            values = builder.finish().cast(column.type)
+            index_in = pc.index_in  # pyright: ignore[reportAttributeAccessIssue]  # made at import
+            found = index_in(column, value_set=values).fill_null(len(values))
             codes = self.codes[found.to_numpy(zero_copy_only=False)]
         if column.null_count:
             missing = self.op.nan if self.op.nan != self.op.unknown else self.op.none
@@ -86,7 +89,7 @@ class Encoder:
 
     def _objects(self, column: Array) -> Codes:
         op, lookup = self.op, self.lookup
-        unseen = object()
+        unseen: Any = object()
         get = lookup.get
         cells = [get(v, unseen) if v.__hash__ is not None else unseen for v in column.tolist()]
         codes = np.empty(len(cells), np.int32)

@@ -358,8 +358,8 @@ def _only_column(value: Any) -> Any:
 
 def _concat(inputs: list[Any], dtype: str, n_rows: int) -> Any:
     """Columns side by side; a block only where not all inputs are columns."""
-    if all(isinstance(i, list) or i.shape[1] == 1 for i in inputs):
-        return [c for i in inputs for c in (i if isinstance(i, list) else [_full(i, n_rows)[:, 0]])]
+    if all(is_columns(i) or i.shape[1] == 1 for i in inputs):
+        return [c for i in inputs for c in (i if is_columns(i) else [_full(i, n_rows)[:, 0]])]
     blocks = [_full(_block(i, n_rows), n_rows) for i in inputs]
     out = np.empty((n_rows, sum(b.shape[1] for b in blocks)), dtype)
     at = 0

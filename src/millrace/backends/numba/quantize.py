@@ -10,6 +10,7 @@ row right, with rank 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +123,7 @@ class QuantizedForest:
     """
 
     planes: Planes
-    plane_dtype: np.dtype[np.generic]
+    plane_dtype: np.dtype[Any]
     by_value: bool
     n_leaves: Ints
     root: Ints
@@ -137,7 +138,7 @@ class QuantizedForest:
     leaf_row: Ints
 
 
-def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic]) -> Floats:
+def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[Any]) -> Floats:
     """The thresholds t' in `dtype` with ``x <= t'`` exactly where ``x <operator> t`` in float64."""
     with np.errstate(
         over="ignore"
@@ -152,7 +153,7 @@ def as_less_equal(threshold: Floats, operator: str, dtype: np.dtype[np.generic])
 
 def quantize(
     forest: Forest,
-    dtype: np.dtype[np.generic],
+    dtype: np.dtype[Any],
     cursor_leaves: int = 256,
     by_value: bool = False,
 ) -> QuantizedForest:
@@ -247,7 +248,7 @@ def _cursor_splits(
     first_leaf: Ints,
     plane: Ints,
     rank: Ints,
-    dtype: np.dtype[np.generic],
+    dtype: np.dtype[Any],
 ) -> CursorSplits:
     splits = np.flatnonzero(stepped)
     splits = splits[np.lexsort((depth[splits], tree[splits]))]
@@ -264,7 +265,7 @@ def _cursor_splits(
 
 
 def _numeric_planes(
-    forest: Forest, nodes: Ints, dtype: np.dtype[np.generic]
+    forest: Forest, nodes: Ints, dtype: np.dtype[Any]
 ) -> tuple[Planes, Ints, Ints, Floats]:
     """The planes of the numeric splits, and plane, rank and bound of every node."""
     missing = forest.missing.values[nodes].astype(np.int64)
@@ -326,7 +327,7 @@ def _numeric_planes(
 
 
 def _padded(
-    distinct: Floats, first: Ints, count: Ints, dtype: np.dtype[np.generic]
+    distinct: Floats, first: Ints, count: Ints, dtype: np.dtype[Any]
 ) -> tuple[Floats, Ints, Ints]:
     """Each plane's thresholds padded with +inf to one less than a power of two."""
     half = np.array([1 << (max(int(c), 1).bit_length() - 1) for c in count], np.int64)

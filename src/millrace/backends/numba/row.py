@@ -88,7 +88,9 @@ def _sources(program: Program, step: int) -> tuple[list[Cell], list[Span]] | Non
             below = program.steps[here.inputs[0]].op
             if isinstance(below, Select) and len(below.columns) == 1:
                 return [(below.columns[0], step)], []
-    return None
+            return None
+        case _:
+            return None
 
 
 class OneRow:

@@ -164,7 +164,7 @@ class TreeEngine:
         )
         return sums.T
 
-    def leaves(self, columns: Columns, n_rows: int) -> npt.NDArray[np.int64]:
+    def leaves(self, columns: Columns, n_rows: int) -> npt.NDArray[np.integer]:
         """The row of ``forest.value`` that each sample reaches in each tree, (n_rows, n_trees)."""
         q = self.quantized
         planes, stride = self._planes(columns, n_rows)

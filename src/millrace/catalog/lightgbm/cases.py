@@ -189,7 +189,8 @@ def _model(name: str, *, nan: float = 0.1, **parameters: Any) -> Made:
     if name == "LGBMRanker":
         fitted = lgb.LGBMRanker(**_CLASS_PARAMETERS | parameters)
         return fitted.fit(x, _classes(y, 4), group=[20] * 10), x
-    return getattr(lgb, name)(**_CLASS_PARAMETERS | parameters).fit(x, y), x
+    target = _target(parameters.get("objective", ""), y, 2)
+    return getattr(lgb, name)(**_CLASS_PARAMETERS | parameters).fit(x, target), x
 
 
 def _classifier(labels: npt.ArrayLike, dtype: Any = None, **parameters: Any) -> Made:
@@ -304,6 +305,9 @@ def examples() -> Iterator[Example]:
     }
     for name, make in inexact.items():
         yield Example(f"Booster {name}", make, ulp=ULP[name], why=WHY)
+    for name in ("LGBMModel", "LGBMRegressor"):
+        make = partial(_model, name, objective="poisson")
+        yield Example(f"class {name} poisson", make, ulp=ULP["poisson"], why=WHY)
     many = partial(_booster, "multiclass", k=10, rounds=2, num_leaves=4)
     yield Example("Booster multiclass 10", many, ulp=ULP["multiclass"], why=WHY)
     yield Example(

@@ -195,7 +195,7 @@ def boosted_regressor(model: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.ensemble.GradientBoostingClassifier")
 def boosted_classifier(model: Any, x: Value, context: Context) -> Outputs:
-    """Both losses; exact but for the init estimators named above. `apply` is three-dimensional."""
+    """Both losses; `apply` is three-dimensional. Exact but for the init estimators named above."""
     raw, leaves = _raw(model, x, context)
     if raw.width == 1:
         code = (raw >= np.float64(0.0)).cast("int64")

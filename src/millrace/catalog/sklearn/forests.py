@@ -56,7 +56,7 @@ def _state_order(model: Any, context: Context) -> None:
 
 @converts("sklearn.ensemble.RandomForestRegressor", "sklearn.ensemble.ExtraTreesRegressor")
 def forest_regressor(model: Any, x: Value, context: Context) -> Outputs:
-    """The mean of the trees, one or several targets; exact, see `_state_order` for n_jobs."""
+    """The mean of the trees, one or several targets. Exact, see `_state_order` for n_jobs."""
     _state_order(model, context)
     x = validated(model, x)
     trees = _sum(model, list(range(model.n_outputs_)))
@@ -66,9 +66,9 @@ def forest_regressor(model: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.ensemble.RandomForestClassifier", "sklearn.ensemble.ExtraTreesClassifier")
 def forest_classifier(model: Any, x: Value, context: Context) -> Outputs:
-    """The mean of the trees' probabilities, one or several outputs; exact.
+    """The mean of the trees' probabilities, one or several outputs.
 
-    The first of equally probable classes wins, after the division: it can make sums equal. See
+    Exact. The first of equally probable classes wins, after the division: it can make sums equal. See
     `_state_order` for n_jobs.
     """
     _state_order(model, context)

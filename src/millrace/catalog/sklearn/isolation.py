@@ -44,7 +44,7 @@ def _depths(model: Any, longest: float) -> Forest:
 
 @converts("sklearn.ensemble.IsolationForest")
 def isolation_forest(model: Any, x: Value, context: Context) -> Outputs:
-    """Anomaly scores and the labels 1 (inlier) and -1 (outlier); exact."""
+    """Anomaly scores and the labels 1 (inlier) and -1 (outlier). Exact."""
     longest = len(model.estimators_) * _average_path_length(int(model._max_samples))
     depth = x.cast("float32").trees(_depths(model, longest))
     if longest != 0.0:

@@ -45,7 +45,7 @@ def linear_regression(model: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.linear_model.LogisticRegression")
 def logistic_regression(model: Any, x: Value, context: Context) -> Outputs:
-    """Binary: the sign of the score and ``expit``. Three and more classes: argmax and softmax.
+    """Two classes: the sign of the score and ``expit``; three and more: argmax and softmax.
 
     The solver plays no part: scikit-learn 1.9 has no one-versus-rest mode here.
 

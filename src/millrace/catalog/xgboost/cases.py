@@ -173,7 +173,8 @@ def _model(name: str, *, nan: float = 0.1, several: bool = False, **parameters: 
     if np.isinf(missing):
         x[np.isnan(x)] = missing
     fitted = getattr(xgb, name)(**_CLASS_PARAMETERS | parameters)
-    return fitted.fit(x, _several(y) if several else y), x
+    target = _target(parameters.get("objective", "reg:squarederror"), y, 2)
+    return fitted.fit(x, _several(y) if several else target), x
 
 
 def _ranker() -> Made:
@@ -308,6 +309,9 @@ def examples() -> Iterator[Example]:
     for objective in ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"):
         make = partial(_booster, objective, nan=0.1)
         yield Example(f"Booster {objective}", make, ulp=ulp(objective), why=WHY)
+    for name in ("XGBModel", "XGBRegressor", "XGBRFRegressor"):
+        make = partial(_model, name, objective="count:poisson")
+        yield Example(f"class {name} count:poisson", make, ulp=ulp("count:poisson"), why=WHY)
     softprob = {
         "Booster multi:softprob": partial(_booster, "multi:softprob", k=3),
         "Booster multi:softprob 10": partial(_booster, "multi:softprob", k=10, rounds=2),
