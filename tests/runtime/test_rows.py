@@ -75,7 +75,7 @@ def np_like(answer: Any) -> Any:
 
 
 def test_none_in_a_column_of_text() -> None:
-    """In a dict None is missing, alone in its column as among words; in an object array it is None."""
+    """In dicts None is a null: missing, alone in its column as among words; elsewhere it is None."""
     from sklearn.preprocessing import OrdinalEncoder
 
     words = np.array([["a"], ["b"], [np.nan]], dtype=object)

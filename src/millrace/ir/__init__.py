@@ -5,7 +5,7 @@ rewrites transform, `check` judges, `unparse`/`parse` write and read, and backen
 Never: imports another room, looks at a fitted object, runs a program.
 """
 
-from millrace.ir.arrays import Array, Text
+from millrace.ir.arrays import NULL, Array, Text
 from millrace.ir.build import Builder, Value
 from millrace.ir.check import check
 from millrace.ir.ops import (
@@ -37,6 +37,7 @@ from millrace.ir.text import parse, unparse
 from millrace.ir.types import Block, infer
 
 __all__ = [
+    "NULL",
     "Array",
     "Binary",
     "Block",

@@ -80,3 +80,17 @@ class Text:
     def array(self) -> npt.NDArray[np.object_]:
         """The strings as a NumPy array of `dtype`."""
         return np.array(self.values, dtype=self.dtype)
+
+
+class Null:
+    """A missing cell of text that is neither NaN nor None, as JSON and dicts have it.
+
+    `Encode` gives it the code of None where that is a category, else the code of NaN; everywhere else
+    it counts as NaN.
+    """
+
+    def __repr__(self) -> str:
+        return "null"
+
+
+NULL = Null()

@@ -16,6 +16,7 @@ from millrace.errors import (
     ShapeError,
     UnknownCategoryError,
 )
+from millrace.ir.arrays import NULL
 from millrace.ir.program import Column, Program
 from millrace.ir.types import ABSENT
 
@@ -189,18 +190,8 @@ def _array_reader(rows: npt.NDArray[Any]) -> tuple[None, Any, int]:
 def _dicts_reader(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Any, int]:
     names = list(dict.fromkeys(str(k) for row in rows for k in row))
 
-    def column(name: str) -> Any:
-        """None and NaN are missing: NaN among numbers, a null among words."""
-        cells = [row.get(name) for row in rows]
-        if all(isinstance(c, (int, float, np.number)) or c is None for c in cells):
-            return np.array([np.nan if c is None else c for c in cells])
-        if all(isinstance(c, str) or c is None or c != c for c in cells):
-            import pyarrow as pa
-
-            builder = pa.lib.StringBuilder()  # pa.array would import pandas
-            builder.append_values([c if isinstance(c, str) else None for c in cells])
-            return builder.finish()
-        return np.array([*cells, None], dtype=object)[:-1]
+    def column(name: str) -> list[Any]:
+        return [row.get(name) for row in rows]
 
     return names, column, len(rows)
 
@@ -216,6 +207,8 @@ def _column(data: Any, column: Column) -> ColumnData:
         data = _from_pandas(data)
     elif kind == "polars":
         data = _from_polars(data)
+    elif isinstance(data, list):
+        data = _from_cells(data, column)
     if not isinstance(data, np.ndarray):
         data = _from_arrow(data, column.name)
     if isinstance(data, np.ndarray):
@@ -224,6 +217,15 @@ def _column(data: Any, column: Column) -> ColumnData:
     else:
         is_text = True
     return _numbers(data, column.name) if is_text and column.kind == "number" else data
+
+
+def _from_cells(cells: list[Any], column: Column) -> npt.NDArray[Any]:
+    """Cells of dicts: None is NaN among numbers, and null where the program wants text."""
+    if column.kind == "text":
+        cells = [NULL if c is None else c for c in cells]
+    elif all(isinstance(c, (int, float, np.number)) or c is None for c in cells):
+        return np.array([np.nan if c is None else c for c in cells])
+    return np.array([*cells, None], dtype=object)[:-1]
 
 
 def _numbers(data: Any, name: str) -> npt.NDArray[np.float64]:

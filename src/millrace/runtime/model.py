@@ -29,7 +29,7 @@ class Runnable(Protocol):
         """The outputs, by name; of one array per column, or of all columns as one matrix."""
         ...
 
-    def row(self, values: Sequence[Any]) -> dict[str, Any] | None:
+    def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
         """The outputs for one row of cells, or None where only `run` will do."""
         ...
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
-from millrace.ir.arrays import Text
+from millrace.ir.arrays import NULL, Null, Text
 from millrace.ir.cityhash import category_hash, category_text
 from millrace.ir.ops import Encode, IsMissing
 from millrace.ir.types import cast_dtype
@@ -19,7 +19,11 @@ Codes = npt.NDArray[np.int32]
 
 def is_nan(value: object) -> bool:
     """Whether a cell is a NaN or pandas' NA."""
-    return value != value if isinstance(value, float) else type(value).__name__ == "NAType"
+    return (
+        value != value
+        if isinstance(value, float)
+        else isinstance(value, Null) or type(value).__name__ == "NAType"
+    )
 
 
 class Encoder:
@@ -29,6 +33,7 @@ class Encoder:
         self.op = op
         codes = op.codes.values.astype(np.int32)
         self.text = isinstance(op.categories, Text)
+        self.lookup: dict[Any, int]
         if isinstance(op.categories, Text):
             self.lookup = dict(zip(op.categories.values, codes.tolist(), strict=True))
             self.codes = np.append(codes, np.int32(op.unknown))
@@ -55,12 +60,16 @@ class Encoder:
             raise UnknownCategoryError.at(self.op.owner_column, value, first_row + row)
         return codes
 
+    @property
+    def _of_null(self) -> int:
+        return self.op.none if self.op.none != self.op.unknown else self.op.nan
+
     def cell(self, value: Any) -> int:
-        """The code of one value of a row; None is missing, as a null is."""
+        """The code of one value of a row; None is a null there."""
         if self.op.hashed:
             return self.lookup.get(category_hash(category_text(value)), self.op.unknown)
         if value is None:
-            return self.op.nan if self.op.nan != self.op.unknown else self.op.none
+            return self._of_null
         if is_nan(value):
             return self.op.nan
         return self.lookup.get(value, self.op.unknown)
@@ -71,17 +80,16 @@ class Encoder:
 
         if pa.types.is_dictionary(column.type):
             of_value = np.append(self._arrow(column.dictionary), np.int32(0))  # may be empty
-            at = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
-            codes = of_value[at]
+            codes = of_value[_whole_numbers(column.indices, 0)]
         elif not self.text:
             return self._objects(text_cells(column))
         else:
-            builder = pa.lib.StringBuilder()  # pa.array would import pandas
+            # pa.array would import pandas; pyarrow has no types for its builders
+            builder = pa.lib.StringBuilder()  # pyright: ignore[reportAttributeAccessIssue]
             builder.append_values(list(self.lookup))
             values = builder.finish().cast(column.type)
             index_in = pc.index_in  # pyright: ignore[reportAttributeAccessIssue]  # made at import
-            found = index_in(column, value_set=values).fill_null(len(values))
-            codes = self.codes[found.to_numpy(zero_copy_only=False)]
+            codes = self.codes[_whole_numbers(index_in(column, value_set=values), len(values))]
         if column.null_count:
             missing = self.op.nan if self.op.nan != self.op.unknown else self.op.none
             codes[column.is_null().to_numpy(zero_copy_only=False)] = missing
@@ -91,14 +99,23 @@ class Encoder:
         op, lookup = self.op, self.lookup
         unseen: Any = object()
         get = lookup.get
-        cells = [get(v, unseen) if v.__hash__ is not None else unseen for v in column.tolist()]
+        cells: list[Any] = [
+            get(v, unseen) if v.__hash__ is not None else unseen for v in column.tolist()
+        ]
         codes = np.empty(len(cells), np.int32)
         for row, code in enumerate(cells):
             if code is unseen:
-                value = column[row]
-                code = op.none if value is None else op.nan if is_nan(value) else op.unknown
+                code = self._unseen(column[row])
             codes[row] = code
         return codes
+
+    def _unseen(self, value: Any) -> int:
+        """The code of what is no category: missing in one of three ways, or unknown."""
+        if value is None:
+            return self.op.none
+        if value is NULL:
+            return self._of_null
+        return self.op.nan if is_nan(value) else self.op.unknown
 
     def _numbers(self, column: Array) -> Codes:
         if self.text:
@@ -110,6 +127,15 @@ class Encoder:
             at = np.minimum(np.searchsorted(self.numbers, values), len(self.numbers) - 1)
             codes = np.where(self.numbers[at] == values, self.codes[at], codes)
         return np.where(np.isnan(values), np.int32(self.op.nan), codes)
+
+
+def _whole_numbers(array: Any, of_null: int) -> Array:
+    """An Arrow array of integers as NumPy; `fill_null` would import pandas."""
+    if not array.null_count:
+        return array.to_numpy()
+    dtype = np.dtype(str(array.type))
+    values = np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
+    return np.where(array.is_null().to_numpy(zero_copy_only=False), dtype.type(of_null), values)
 
 
 def text_cells(column: Any) -> Array:

@@ -93,7 +93,7 @@ class CursorSplits:
 
 
 TOP_LEVELS = 6
-"""Levels of a large tree that are stepped through before the walk; measured in benchmarks/layout.py."""
+"""Levels of a large tree that are stepped through before the walk."""
 
 
 @dataclass(frozen=True)

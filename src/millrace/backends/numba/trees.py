@@ -24,7 +24,7 @@ from millrace.backends.numba.quantize import (
 from millrace.ir.ops import Forest
 
 CURSOR_LEAVES = 256
-"""Largest tree that is stepped split by split; measured in benchmarks/layout.py."""
+"""Largest tree that is stepped split by split: beyond, the walk is faster."""
 
 WALK_ROWS = 24
 """Fewer rows than this walk, because a cursor block costs the same for 1 row as for 256."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
-from millrace.ir.arrays import Text
+from millrace.ir.arrays import NULL, Null, Text
 from millrace.ir.cityhash import category_hash, category_text
 from millrace.ir.ops import Encode, IsMissing
 from millrace.ir.types import cast_dtype
@@ -18,7 +18,7 @@ Block = npt.NDArray[Any]
 
 def is_nan(value: object) -> bool:
     """Whether a cell is a NaN or a null: anything not equal to itself, or pandas' NA."""
-    if type(value).__name__ == "NAType":
+    if isinstance(value, Null) or type(value).__name__ == "NAType":
         return True
     return isinstance(value, (float, np.floating)) and value != value
 
@@ -72,7 +72,7 @@ def encode(column: Block, op: Encode) -> npt.NDArray[np.int32]:
     for row, value in enumerate(column.tolist() if op.hashed else cells):
         if op.hashed:
             code = table.get(float(category_hash(category_text(value))), op.unknown)
-        elif value is None:
+        elif value is None or (value is NULL and op.none != op.unknown):
             code = op.none
         elif is_nan(value):
             code = op.nan
