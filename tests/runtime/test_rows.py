@@ -43,7 +43,7 @@ def forms(rows: Any, i: int) -> dict[str, Any]:
 def test_every_example(name: str) -> None:
     """Each form of a row against the table of that row, within the bound where a BLAS adds up."""
     found = case(name)
-    rows = without_none(found, make.first(found.rows, 4), in_text=True)
+    rows = without_none(found, make.first(found.rows, 4))
     if make.numeric(rows):  # a list holds Python's floats, which are float64
         rows = make.as_dtype(rows, "float64")
     bound = (found.example.ulp, found.example.absolute)

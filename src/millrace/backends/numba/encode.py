@@ -96,9 +96,8 @@ class Encoder:
         return codes
 
     def _objects(self, column: Array) -> Codes:
-        op, lookup = self.op, self.lookup
         unseen: Any = object()
-        get = lookup.get
+        get = self.lookup.get
         cells: list[Any] = [
             get(v, unseen) if v.__hash__ is not None else unseen for v in column.tolist()
         ]
