@@ -181,7 +181,9 @@ def test_sparse_rows_are_refused(kind: Any) -> None:
         model(boosted).predict(kind(np.eye(4)))
 
 
-@pytest.mark.parametrize("rows", [None, 7, "age,hours", object()], ids=repr)
+@pytest.mark.parametrize(
+    "rows", [None, 7, "age,hours", object()], ids=["None", "7", "text", "object"]
+)
 def test_what_is_no_table(rows: Any) -> None:
     with pytest.raises(InputError):
         model(boosted).predict(rows)

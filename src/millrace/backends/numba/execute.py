@@ -316,12 +316,12 @@ def _bound(limits: Any, column: int, default: float) -> float:
 
 def _block(value: Any, n_rows: int) -> Array:
     """A value as a two-dimensional block in C order."""
+    if not is_columns(value):
+        return value
+    if not len(value):
+        return np.empty((n_rows, 0))
     if isinstance(value, MatrixColumns):
         return value.block()
-    if not isinstance(value, list):
-        return value
-    if not value:
-        return np.empty((n_rows, 0))
     arrays = [c if isinstance(c, np.ndarray) else text_cells(c) for c in value]
     if len(arrays) == 1:
         return arrays[0][:, None]
