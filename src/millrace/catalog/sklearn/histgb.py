@@ -121,8 +121,8 @@ def histogram_classifier(model: Any, x: Value, context: Context) -> Outputs:
         context.bound(
             raw.width,
             0.0,
-            "the order in which the source adds up a row of eight or more "
-            "probabilities depends on the memory layout of its scores",
+            "the source adds up eight or more probabilities in another order when it is "
+            "asked for a single row",
         )
     if raw.width == 1:
         code = (raw > np.float64(0.0)).cast("int64")
@@ -130,9 +130,22 @@ def histogram_classifier(model: Any, x: Value, context: Context) -> Outputs:
         code = raw.reduce("argmax")
     return {
         "predict": vector(code.gather(labels(model.classes_))),
-        "predict_proba": probabilities(model._loss, raw),
+        "predict_proba": _softmax(raw) if raw.width >= 8 else probabilities(model._loss, raw),
         "decision_function": vector(raw) if raw.width == 1 else raw,
     }
+
+
+def _softmax(raw: Value) -> Value:
+    """Softmax of many classes as the source computes it for two rows or more.
+
+    Its scores lie column by column, and NumPy adds such columns up one after another; it adds up a
+    single row of eight or more in another order.
+    """
+    exponential = (raw - raw.reduce("max")).apply("exp")
+    total = exponential.column(0)
+    for k in range(1, raw.width):
+        total = total + exponential.column(k)
+    return exponential / total
 
 
 def _table(kind: str, rows: npt.NDArray[np.float64], rng: np.random.Generator) -> Any:
