@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from millrace.errors import MissingColumnsError, ShapeError
+from millrace.errors import ShapeError
 
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel
@@ -22,6 +22,9 @@ class RowFunction:
         self._names = [c.name for c in model.program.columns]
         self._width = len(self._names)
         self._by_dtype: dict[Any, Any] = {}
+        outputs = model._names[method]
+        cube = outputs[0] in model.program.cubes
+        self._only = None if len(outputs) > 1 or "/" in outputs[0] or cube else outputs[0]
         self._prepared: tuple[Any, list[tuple[int, str]], list[Any]] | None = None
 
     def __call__(self, row: Any) -> Any:
@@ -59,9 +62,8 @@ class RowFunction:
         for c, name in used:
             try:
                 cells[c] = row[name]
-            except KeyError:
-                missing = [n for _, n in used if n not in row]
-                raise MissingColumnsError.of(missing, list(row)) from None
+            except KeyError:  # perhaps under a name that only differs in blanks
+                return self._batch([dict(row)])
         answer = run(cells)
         return self._batch([dict(row)]) if answer is None else self._first(answer)
 
@@ -79,6 +81,8 @@ class RowFunction:
         return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
 
     def _first(self, outputs: dict[str, Any]) -> Any:
+        if self._only is not None:
+            return outputs[self._only][0]
         answer = self.model._answer(self.method, outputs)
         return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
 
