@@ -22,9 +22,9 @@ class RowFunction:
         self._names = [c.name for c in model.program.columns]
         self._width = len(self._names)
         self._by_dtype: dict[Any, Any] = {}
-        outputs = model._names[method]
-        cube = outputs[0] in model.program.cubes
-        self._only = None if len(outputs) > 1 or "/" in outputs[0] or cube else outputs[0]
+        first, *others = model._names[method]
+        plain = not others and "/" not in first and first not in model.program.cubes
+        self._only = first if plain else None
         self._prepared: tuple[Any, list[tuple[int, str]], list[Any]] | None = None
 
     def __call__(self, row: Any) -> Any:
