@@ -212,7 +212,7 @@ class TreeEngine:
             out = planes[plane * stride : plane * stride + n_rows]
             out[:] = columns[column]
             if rule in (ZERO_LEFT, ZERO_RIGHT):
-                out[np.abs(out) <= float(np.float32(1e-35))] = np.nan
+                out[np.abs(out) <= ranks.TINY] = np.nan
             if rule in (NAN_LEFT, ZERO_LEFT):
                 out[np.isnan(out)] = -np.inf
             elif rule == NAN_IS_ZERO:

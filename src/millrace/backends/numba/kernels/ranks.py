@@ -17,7 +17,8 @@ from millrace.backends.numba.kernels.vectors import SEARCH_LANES, count_among, c
 SHORT_BYTES = 256
 """Tables of up to 64 float32 or 32 float64 are compared with whole: faster than searching."""
 
-_TINY = float(np.float32(1e-35))
+TINY = float(np.float32(1e-35))
+"""What counts as zero where zero is missing: LightGBM's kZeroThreshold."""
 
 
 @numba.njit(nogil=True, cache=True)
@@ -65,7 +66,7 @@ def rank_columns(
                 values[i] = load_at(where + (row + i) * step, like)
             if zero_missing[plane]:
                 for i in range(m):
-                    if abs(values[i]) <= _TINY:
+                    if abs(values[i]) <= TINY:
                         values[i] = np.nan
             full = m == SEARCH_LANES
             out, out_at = (planes, plane * row_stride + row) if full else (ranks, 0)
@@ -103,28 +104,33 @@ def member_planes(codes, lut, source, which, n_rows, planes, row_stride):  # typ
             planes[out + i] = table[row_codes[i]]
 
 
+@numba.njit(nogil=True, cache=True, inline="always")
+def category_code(value, members, rule):  # type: ignore[no-untyped-def]
+    """The position of a number (float64) in ascending `members`; see `number_codes`."""
+    other = len(members)
+    if rule == 3 and np.isnan(value):
+        value = 0.0
+    if (rule != 0 and np.isnan(value)) or (rule == 2 and abs(value) <= TINY):
+        return other + 1
+    if np.isnan(value) or value <= -1.0 or value >= 9.2e18:
+        return other
+    sought = np.int64(value)
+    low, high = 0, other
+    while low < high:
+        middle = (low + high) >> 1
+        if members[middle] < sought:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < other and members[low] == sought else other
+
+
 @numba.njit(nogil=True, cache=True)
 def number_codes(address, stride, n_rows, like, members, rule, out):  # type: ignore[no-untyped-def]
     """Numeric categories to positions in `members` (see `Forest.category` for the rules).
 
     ``len(members)`` stands for any other value, ``len(members) + 1`` for a missing one.
     """
-    other = len(members)
     for i in range(n_rows):
         value = np.float64(load_at(address + i * stride, like))
-        if rule == 3 and np.isnan(value):
-            value = 0.0
-        if (rule != 0 and np.isnan(value)) or (rule == 2 and abs(value) <= _TINY):
-            out[i] = other + 1
-        elif np.isnan(value) or value <= -1.0 or value >= 9.2e18:
-            out[i] = other
-        else:
-            sought = np.int64(value)
-            low, high = 0, other
-            while low < high:
-                middle = (low + high) >> 1
-                if members[middle] < sought:
-                    low = middle + 1
-                else:
-                    high = middle
-            out[i] = low if low < other and members[low] == sought else other
+        out[i] = category_code(value, members, rule)

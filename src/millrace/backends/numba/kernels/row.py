@@ -45,10 +45,9 @@ from millrace.backends.numba.kernels.packed import (
     passes,
     pointer,
 )
+from millrace.backends.numba.kernels.ranks import TINY, category_code
 from millrace.backends.numba.kernels.vectors import TILE, WALKS, load_at, walk_trees
 from millrace.backends.numba.kernels.walk import leaf_number, ruled
-
-_TINY = float(np.float32(1e-35))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -61,7 +60,7 @@ def _fill_planes(model, row, ranks):  # type: ignore[no-untyped-def]
     size = row.itemsize
     for plane in range(n_numeric):
         value = row[column[plane]]
-        if np.isnan(value) or ((rule[plane] == 2 or rule[plane] == 3) and abs(value) <= _TINY):
+        if np.isnan(value) or ((rule[plane] == 2 or rule[plane] == 3) and abs(value) <= TINY):
             ranks[TILE * plane] = nan_rank[plane]
             continue
         count, step = 0, half[plane]
@@ -85,23 +84,8 @@ def _fill_sets(model, row, ranks):  # type: ignore[no-untyped-def]
     codes = np.empty(n_coded, np.int64)
     for k in range(n_coded):
         value = np.float64(row[column[k]])
-        first, other = members_at[k], members_at[k + 1] - members_at[k]
-        if rule[k] == 3 and np.isnan(value):
-            value = 0.0
-        if (rule[k] != 0 and np.isnan(value)) or (rule[k] == 2 and abs(value) <= _TINY):
-            codes[k] = other + 1
-        elif np.isnan(value) or value <= -1.0 or value >= 9.2e18:
-            codes[k] = other
-        else:
-            sought = np.int64(value)
-            low, high = 0, other
-            while low < high:
-                middle = (low + high) >> 1
-                if members[first + middle] < sought:
-                    low = middle + 1
-                else:
-                    high = middle
-            codes[k] = low if low < other and members[first + low] == sought else other
+        known = members[members_at[k] : members_at[k + 1]]
+        codes[k] = category_code(value, known, rule[k])
     for k in range(n_sets):
         ranks[TILE * (model[N_NUMERIC] + k)] = lut[k * width + codes[source[k]]]
 

@@ -14,12 +14,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from millrace.backends.numba.kernels.ranks import TINY
 from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS, advance, walk_rows
 
 NAN_RIGHT, NAN_LEFT, ZERO_RIGHT, ZERO_LEFT, NAN_IS_ZERO = range(5)
 """The rules by which a plane sends missing values; with the ZERO rules zero is missing, too."""
-
-_TINY = float(np.float32(1e-35))
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -29,7 +28,7 @@ def ruled(value, how):  # type: ignore[no-untyped-def]
         return 0.0 if np.isnan(value) else value
     missing = np.isnan(value)
     if how != NAN_LEFT:
-        missing = missing or abs(value) <= _TINY
+        missing = missing or abs(value) <= TINY
     if not missing:
         return value
     return np.nan if how == ZERO_RIGHT else -np.inf
