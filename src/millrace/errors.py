@@ -29,6 +29,14 @@ class ProgramError(MillraceError):
     """A program breaks the grammar of the IR: always a bug in a converter, rewrite or file."""
 
 
+class DenseStepError(ProgramError):
+    """A primitive would turn a sparse block into a dense one; the step that needs it falls back."""
+
+    @classmethod
+    def of(cls, primitive: str, width: int) -> DenseStepError:
+        return cls(f"{primitive} does not keep a sparse block of {width:,} columns sparse")
+
+
 class UnfittedModelError(MillraceError, ValueError):
     """The object to compile has not been fitted."""
 
@@ -119,6 +127,13 @@ class ShapeError(InputError):
             f"For one row use X.reshape(1, -1) or model.predict_one(row)."
         )
 
+    @classmethod
+    def not_a_series(cls, shape: tuple[int, ...]) -> ShapeError:
+        return cls(
+            f"Expected a series, one cell a row, as the source object takes it; got an input of shape "
+            f"{shape}. Pass one column of it: frame['text'], or array[:, 0]."
+        )
+
 
 class ColumnTypeError(InputError, TypeError):
     """A column holds values of a kind that the model cannot read there."""
@@ -165,6 +180,49 @@ class UnknownCategoryError(InputError):
             f"Column {column!r} holds the category {value!r} in row {row}, which the model was not "
             f"fitted on: it has no number for it, and the source library refuses it too. Map the "
             f"value to a known category, or mark the cell as missing."
+        )
+
+
+class RefusedRowError(InputError):
+    """A row that the source object itself refuses, for what it holds."""
+
+    @classmethod
+    def at(cls, row: int, owner: str, problem: str) -> RefusedRowError:
+        return cls(
+            f"Row {row} is refused by {owner}: {problem}. Expected rows that {owner}'s own methods "
+            f"take; leave such rows out, or fit {owner} with other parameters."
+        )
+
+
+class SparseInputError(InputError, TypeError):
+    """A sparse matrix for a model with a step that needs every cell."""
+
+    def for_rows(self, shape: tuple[int, int]) -> SparseInputError:
+        """The same, with the size that these rows would take."""
+        size = shape[0] * shape[1] * 8 / 2**30
+        return SparseInputError(
+            f"{self} These {shape[0]:,} x {shape[1]:,} cells would take {size:,.2f} GiB as float64."
+        )
+
+    @classmethod
+    def refused(cls, source: str) -> SparseInputError:
+        return cls(
+            f"A sparse matrix was given, but {source} takes dense rows only, here as in its own "
+            f"methods. Pass X.toarray(), or X[first:last].toarray() for some rows at a time."
+        )
+
+    @classmethod
+    def needs_dense(cls, source: str, why: str) -> SparseInputError:
+        return cls(
+            f"A sparse matrix was given, but a step of {source} needs dense rows: {why} "
+            f"Pass X.toarray() if that fits into memory, or some rows at a time."
+        )
+
+    @classmethod
+    def not_kept(cls, source: str) -> SparseInputError:
+        return cls(
+            f"A sparse matrix was given, but the file of this {source} holds no program for sparse "
+            f"rows. Save it again from the fitted object, or pass X.toarray()."
         )
 
 
@@ -268,4 +326,42 @@ class MissingDependencyError(MillraceError, ImportError):
         return cls(
             f"{purpose} needs {library}, which is not installed. "
             f"Install it with: pip install 'millrace[{extra}]'"
+        )
+
+
+class ExportError(MillraceError, NotImplementedError):
+    """A model that the wanted format cannot express with the same answers."""
+
+    @classmethod
+    def refused(cls, primitive: str, step: int, reason: str, remedy: str) -> ExportError:
+        return cls(f"Cannot export {primitive} (step {step} of the program): {reason}. {remedy}.")
+
+    @classmethod
+    def no_method(cls, method: str, available: Sequence[str]) -> ExportError:
+        return cls(
+            f"Cannot export {method!r}: the model has no such method. "
+            f"Choose from {_listing(sorted(available))}."
+        )
+
+    @classmethod
+    def bad_option(cls, option: str, seen: object, expected: str) -> ExportError:
+        return cls(f"Cannot export with {option}={seen!r}. Expected {expected}.")
+
+
+class CompilerError(MillraceError, RuntimeError):
+    """The C compiler of this machine is missing, or fails on the generated source."""
+
+    @classmethod
+    def none_found(cls, tried: Sequence[str]) -> CompilerError:
+        return cls(
+            f"No C compiler was found: looked for {_listing(list(tried))}. Install one (for example "
+            f"`apt-get install gcc`), name it with compiler=... or the variable CC, or write the "
+            f"source with to_c(...).write(folder) and compile it elsewhere."
+        )
+
+    @classmethod
+    def failed(cls, command: Sequence[str], output: str) -> CompilerError:
+        return cls(
+            f"The C compiler failed:\n{' '.join(command)}\n{output.strip()[:4000]}\n"
+            f"Try another compiler with compiler=...; if this one takes C99, please report the model."
         )

@@ -10,14 +10,15 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import millrace as mr
 from millrace.backends import reference
 from millrace.catalog import Example, Translation, examples, translate
 from millrace.catalog.registry import ask
-from millrace.catalog.translate import Sample, input_columns
+from millrace.catalog.translate import Sample, reading
 from millrace.ir import Output, Program, Select, Step
-from millrace.runtime.inputs import adapt
+from millrace.runtime.inputs import adapt, sparse_kind
 
 EXAMPLES: dict[str, Example] = {
     f"{module}: {example.name}": example for module, example in examples()
@@ -44,14 +45,14 @@ class Case:
     @cached_property
     def translation(self) -> Translation:
         """As the converters write it; an object that is called needs a few rows to learn from."""
+        sparse = sparse_kind(self.rows) if sp.issparse(self.rows) else None
         with quiet():
-            return translate(self.fitted, None if self.example.native else self._sample())
+            return translate(self.fitted, None if self.example.native else self._sample(), sparse)
 
-    def _sample(self) -> Sample:
-        columns = input_columns(self.fitted)
-        named = any(c.name != f"x{i}" for i, c in enumerate(columns))
-        cells = plain_columns(Program(columns, (), (), named), self.rows[:8])
-        return Sample(cells, reference.run)
+    def _sample(self) -> Sample | None:
+        if sp.issparse(self.rows):
+            return None
+        return Sample(plain_columns(reading(self.fitted), self.rows[:8]), reference.run)
 
     @property
     def program(self) -> Program:
@@ -105,6 +106,13 @@ def run_reference(program: Program, method: str, rows: Any, translation: Transla
 
 def plain_columns(program: Program, rows: Any) -> list[Any]:
     """The columns of a table as the reference backend takes them: NumPy, with text as objects."""
+    if program.form != "table":
+        read = adapt(rows, program).columns
+        return (
+            read
+            if sp.issparse(read)
+            else [c if isinstance(c, np.ndarray) else _objects(c) for c in read]
+        )
     all_of_them = Select(tuple(range(len(program.columns))))
     reader = replace(program, steps=(Step(all_of_them),), outputs=(Output("table", 0),))
     columns = adapt(rows, reader, ignore_extra=True).columns

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from millrace.backends import reference
 from millrace.ir import Encode, Forest, Leaves, Output, Program, Text, Trees
@@ -30,6 +31,11 @@ MOST_BOUNDARIES = 300
 def first(rows: Any, n: int) -> Any:
     """The first rows of a table."""
     return rows.iloc[:n].reset_index(drop=True) if isinstance(rows, pd.DataFrame) else rows[:n]
+
+
+def is_table(rows: Any) -> bool:
+    """Whether rows are a dense table, and neither a sparse matrix nor one cell a row."""
+    return not sp.issparse(rows) and getattr(rows, "ndim", 1) == 2
 
 
 def take(rows: Any, positions: np.ndarray) -> Any:
@@ -63,6 +69,8 @@ def replaced(rows: Any, columns: Mapping[int, Any]) -> Any:
 
 def numeric(rows: Any) -> list[int]:
     """Positions of the columns of numbers (and of booleans)."""
+    if not is_table(rows):
+        return []
     if isinstance(rows, pd.DataFrame):
         return [
             i for i, d in enumerate(rows.dtypes) if isinstance(d, np.dtype) and d.kind in "biuf"
@@ -72,7 +80,7 @@ def numeric(rows: Any) -> list[int]:
 
 def textual(rows: Any) -> list[int]:
     """Positions of the other columns: text, objects, categories."""
-    return [i for i in range(rows.shape[1]) if i not in numeric(rows)]
+    return [i for i in range(rows.shape[1]) if i not in numeric(rows)] if is_table(rows) else []
 
 
 def as_dtype(rows: Any, dtype: str) -> Any:
@@ -88,6 +96,9 @@ def batches(case: Case, rows: Any) -> Iterator[tuple[str, Any, bool]]:
     yield "own rows", rows, False
     yield "one row", first(rows, 1), False
     yield "no rows", first(rows, 0), False
+    if not is_table(rows):
+        yield from ((kind, odd, False) for kind, odd in _odd(rows))
+        return
     few = first(rows, FEW)
     # Not in the columns that nothing reads: the source validates them all the same.
     numbers = [c for c in numeric(few) if c in case.read]
@@ -101,6 +112,40 @@ def batches(case: Case, rows: Any) -> Iterator[tuple[str, Any, bool]]:
     yield from ((f"codes of column {c}", r, False) for c, r in _codes(case, few))
     if (boundaries := _boundaries(case, rows)) is not None:
         yield "boundaries", boundaries, False
+
+
+def _odd(rows: Any) -> Iterator[tuple[str, Any]]:
+    """Awkward sparse matrices and series."""
+    if sp.issparse(rows):
+        yield "other sparse container", rows.tocsc()
+        if rows.dtype.kind == "f":
+            for name, value in NUMBERS.items():
+                with np.errstate(over="ignore"):
+                    odd = first(rows, FEW).copy()
+                    odd.data[::3] = value
+                yield name, odd
+        empty = first(rows, 3).copy()
+        empty.data[:] = 0
+        yield "zeros that are kept", empty
+        empty.eliminate_zeros()
+        yield "rows without cells", empty
+        return
+    cells = list(rows)
+    words = [c for c in cells if isinstance(c, str)]
+    if words:
+        for name, value in WORDS.items():
+            yield f"{name} in text", [*words[:4], value]
+        yield (
+            "odd text",
+            [
+                "",
+                " ",
+                "\u00c9t\u00e9 \u00df \ufb01 \U0001f600",
+                "a\tb\nc",
+                words[0].upper(),
+                words[0] * 3,
+            ],
+        )
 
 
 def with_value(rows: Any, positions: list[int], value: Any) -> Any:

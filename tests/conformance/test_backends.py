@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.sparse import issparse
 
+import millrace as mr
+from millrace.catalog.registry import inverse_of
 from millrace.errors import MillraceError
 from tests.conformance import rows as make
-from tests.conformance.cases import EXAMPLES, Case, case, outcome
+from tests.conformance.cases import EXAMPLES, Case, case, outcome, quiet
 from tests.conformance.compare import difference
 
 Answer = tuple[str, Any, str, Any, Exception | None]
@@ -21,7 +26,7 @@ Answer = tuple[str, Any, str, Any, Exception | None]
 def source_answers(name: str, dtype: str) -> list[Answer]:
     """The source's answers for all batches; the backends are tried one after another on them."""
     found = case(name)
-    rows = make.as_dtype(found.rows, dtype) if dtype != "own" else found.rows
+    rows = found.rows if dtype == "own" else _as_dtype(found.rows, dtype)
     answers: list[Answer] = []
     for kind, batch, by_column in make.batches(found, rows):
         answers += _ask(found, kind, batch)
@@ -53,7 +58,7 @@ def _single_columns(found: Case, kind: str, rows: Any) -> Iterator[tuple[str, An
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_answers_as_the_source(name: str, dtype: str, backend: str) -> None:
     found = case(name)
-    if dtype != "own" and (not make.numeric(found.rows) or _is(found.rows, dtype)):
+    if dtype != "own" and _is(found.rows, dtype):
         pytest.skip("the example has no numbers to convert")
     run = getattr(found, f"by_{backend}")
     answers = source_answers(name, dtype)
@@ -76,7 +81,14 @@ def test_answers_as_the_source(name: str, dtype: str, backend: str) -> None:
     assert not problems, "\n".join(problems)
 
 
+def _as_dtype(rows: Any, dtype: str) -> Any:
+    return rows.astype(dtype) if issparse(rows) else make.as_dtype(rows, dtype)
+
+
 def _is(rows: Any, dtype: str) -> bool:
+    """Whether all numbers are of a dtype already, or there are none."""
+    if issparse(rows):
+        return rows.dtype == dtype
     return all(make.column(rows, c).dtype == dtype for c in make.numeric(rows))
 
 
@@ -109,3 +121,44 @@ def test_is_native_as_declared(name: str) -> None:
     found = case(name)
     calls = {call.path: call.reason for call in found.program.foreign}
     assert bool(calls) != found.example.native, calls
+
+
+SAME_AGAIN = [name for name in EXAMPLES if EXAMPLES[name].native]
+
+
+@pytest.mark.parametrize("name", SAME_AGAIN)
+def test_inverse_answers_as_the_source(name: str) -> None:
+    found = case(name)
+    if inverse_of(type(found.fitted)) is None:
+        pytest.skip("no inverse")
+    rows, refused = outcome(lambda: found.by_source("transform", found.rows))
+    if refused is not None:
+        pytest.skip("its own rows cannot be transformed")
+    for few in (rows, rows[:1]):
+        with quiet():
+            expected, refused = outcome(lambda f=few: found.fitted.inverse_transform(f))
+            got, error = outcome(lambda f=few: found.model.inverse_transform(f))
+        assert (refused is None) == (error is None), (refused, error)
+        if refused is None:
+            bound = max(found.example.ulp, 4), max(found.example.absolute, 1e-12)
+            assert not (difference(expected, got, *bound)), difference(expected, got, *bound)
+
+
+@pytest.mark.parametrize("name", SAME_AGAIN)
+def test_a_file_and_a_pickle_answer_the_same(name: str, tmp_path: Path) -> None:
+    found = case(name)
+    with quiet():
+        found.model.save(tmp_path / "model.mill")
+        copies = {
+            "file": mr.load(tmp_path / "model.mill"),
+            "pickle": pickle.loads(pickle.dumps(found.model)),
+        }
+    rows = make.first(found.rows, 7)
+    for method in found.methods:
+        expected, refused = outcome(lambda m=method: found.by_numba(m, rows))
+        for kind, copy in copies.items():
+            with quiet():
+                got, error = outcome(lambda m=method, c=copy: c.call(m, rows))
+            assert (refused is None) == (error is None), (kind, refused, error)
+            if refused is None:
+                assert not difference(expected, got), f"{method} of the {kind}"

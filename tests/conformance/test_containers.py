@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 
 from tests.conformance import rows as make
 from tests.conformance.cases import EXAMPLES, Case, case, outcome
@@ -84,6 +85,16 @@ NAMED: Containers = {
     "columns in another order": reversed_columns,
     "rows that share one label": strange_index,
 }
+SPARSE: Containers = {
+    "CSC": lambda rows: rows.tocsc(),
+    "COO": lambda rows: rows.tocoo(),
+    "cells out of order": lambda rows: rows[:, ::-1][:, ::-1],
+}
+SERIES: Containers = {
+    "list": list,
+    "pandas series": lambda rows: pd.Series(list(rows)),
+    "pandas series of another index": lambda rows: pd.Series(list(rows), index=[7] * len(rows)),
+}
 ARRAYS: Containers = {
     "Fortran order": np.asfortranarray,
     "every other row": lambda rows: np.repeat(rows, 2, axis=0)[::2],
@@ -135,6 +146,10 @@ def problems(found: Case, rows: Any, containers: Containers) -> list[str]:
 def test_containers_agree(name: str) -> None:
     found = case(name)
     rows = make.first(found.rows, 30)
+    if not make.is_table(rows):
+        seen = problems(found, rows, SPARSE if sp.issparse(rows) else SERIES)
+        assert not seen, "\n".join(seen)
+        return
     seen = problems(found, rows, FRAMES)
     if isinstance(rows, pd.DataFrame):
         seen += problems(found, rows, NAMED)

@@ -71,12 +71,19 @@ def list_of(values: Sequence[Value]) -> Result:
 class SparseValue(Value):
     """A block that the source hands to the next step as a sparse matrix.
 
-    The cells are those of the block. A converter asks ``isinstance(x, SparseValue)`` where the
-    source computes something else on sparse input: scalers multiply by reciprocals, boosting
-    libraries may read absent cells (here: zeros) as missing. Arithmetic gives plain values.
+    A converter asks ``isinstance(x, SparseValue)`` where the source computes something else on
+    sparse input: scalers multiply by reciprocals, boosting libraries may read absent cells (here: zeros)
+    as missing. Arithmetic gives plain values. The block itself may be dense (few one-hot columns) or
+    sparse (`Value.is_sparse`: term counts, a sparse table); what a converter writes holds for both, and
+    a primitive that cannot keep a sparse block sparse makes the step fall back.
     """
 
     kind: Shape = "csr_matrix"
+
+
+@dataclass(frozen=True)
+class SeriesValue(Value):
+    """One column that the source takes as a one-dimensional array: texts, labels, collections."""
 
 
 class Decline(Exception):
@@ -104,6 +111,10 @@ class Context:
     def convert(self, step: Any, x: Value, name: str) -> Outputs:
         """Convert an inner object (natively or by fallback); `name` extends the path."""
         return self.translator.convert(step, x, f"{self.path}/{name}" if self.path else name)
+
+    def invert(self, step: Any, x: Value, name: str) -> Value | Result:
+        """What ``inverse_transform`` of an inner object makes of a block; may raise `Decline`."""
+        return self.translator.invert(step, x, f"{self.path}/{name}" if self.path else name)
 
     def value(self, step: Any, x: Value, name: str, method: str = "transform") -> Value:
         """One method of an inner object as a plain value."""
@@ -158,8 +169,9 @@ class Example:
     name : str
         Unique within its converter: the parameters that make it different.
     make : callable
-        Returns ``(fitted, X)``: X is a NumPy array or pandas DataFrame of at least 20 rows of
-        the kind that the object was fitted on. Seeded; imports its libraries itself.
+        Returns ``(fitted, X)``: X is a NumPy array, pandas DataFrame or SciPy CSR matrix of at least
+        20 rows of the kind that the object was fitted on; for a converter of a series a
+        one-dimensional array or list. Seeded; imports its libraries itself.
     ulp : int
         How many units in the last place a float output may differ; 0 for the same bits.
     absolute : float
@@ -185,10 +197,15 @@ ColumnReader = Callable[[Any], Sequence[Column]]
 Caller = Callable[[Any, str, Any], Any]
 """``(source, method, rows) -> answer``: how the source object itself is asked; see `converts`."""
 
+Inverse = Callable[[Any, Value, "Context"], "Value | Result"]
+"""What ``inverse_transform`` makes of its input; see `inverts`."""
+
 
 @dataclass
 class _Registry:
     converters: dict[str, Converter] = field(default_factory=dict)
+    inverses: dict[str, Inverse] = field(default_factory=dict)
+    series: set[str] = field(default_factory=set)
     column_readers: dict[str, ColumnReader] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
@@ -198,7 +215,10 @@ _REGISTRY = _Registry()
 
 
 def converts(
-    *public_names: str, columns: ColumnReader | None = None, call: Caller | None = None
+    *public_names: str,
+    columns: ColumnReader | None = None,
+    call: Caller | None = None,
+    series: bool = False,
 ) -> Callable[[Converter], Converter]:
     """Register a converter for the classes of these public names.
 
@@ -209,6 +229,9 @@ def converts(
     want other containers or options; `method` may carry an option, ``"predict(raw_score)"``. By
     default the method is called with ``raw_score=True`` for an option in lower case and with
     ``prediction_type="RawFormulaVal"`` for one in camel case.
+
+    `series` says that the object takes one cell a row (texts, labels, collections) and not a table;
+    its input is one column.
     """
 
     def register(converter: Converter) -> Converter:
@@ -220,7 +243,26 @@ def converts(
                 _REGISTRY.column_readers[name] = columns
             if call is not None:
                 _REGISTRY.callers[name] = call
+            if series:
+                _REGISTRY.series.add(name)
         return converter
+
+    return register
+
+
+def inverts(*public_names: str) -> Callable[[Inverse], Inverse]:
+    """Register what ``inverse_transform`` of these classes does.
+
+    The function takes the fitted object, the transformed block and a `Context`, and returns the
+    value that the source's ``inverse_transform`` returns.
+    """
+
+    def register(inverse: Inverse) -> Inverse:
+        for name in public_names:
+            if name in _REGISTRY.inverses:
+                raise ValueError(f"two inverses for {name}")
+            _REGISTRY.inverses[name] = inverse
+        return inverse
 
     return register
 
@@ -264,6 +306,17 @@ def lookup(cls: type) -> Converter | None:
     """The converter of a class, or of a base class that it does not override in any method."""
     name = _registered_name(cls)
     return _REGISTRY.converters[name] if name else None
+
+
+def inverse_of(cls: type) -> Inverse | None:
+    """The registered inverse of a class, found as its converter is."""
+    name = _registered_name(cls)
+    return _REGISTRY.inverses.get(name) if name else None
+
+
+def takes_series(cls: type) -> bool:
+    """Whether objects of a class take one cell a row instead of a table."""
+    return _registered_name(cls) in _REGISTRY.series
 
 
 def column_reader(cls: type) -> ColumnReader | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,22 @@ from millrace.catalog.registry import (
     Decline,
     Outputs,
     Result,
+    SeriesValue,
     SparseValue,
     column_reader,
+    inverse_of,
     lookup,
     public_name,
+    takes_series,
 )
-from millrace.errors import UnfittedModelError, UnsupportedModelError
+from millrace.errors import DenseStepError, UnfittedModelError, UnsupportedModelError
 from millrace.ir.build import Builder, Value
 from millrace.ir.check import check
 from millrace.ir.ops import Call
-from millrace.ir.program import Column, Output, Program, Shape
+from millrace.ir.program import Column, Form, Output, Program, Shape
+from millrace.ir.types import widths
 
-METHODS = (
+METHODS: tuple[str, ...] = (
     "predict",
     "predict_proba",
     "predict_log_proba",
@@ -104,30 +108,63 @@ class Translator:
         position = len(self.records)
         if converter is None:
             return self._fall_back(source, x, path, name, "no converter for this class")
+        if isinstance(x, SparseValue) and not takes_sparse(source):
+            return self._fall_back(source, x, path, name, "it takes no sparse rows")
         mark = (dict(self.foreign), list(self.notes), list(self.bounds))
         self.records.append(StepRecord(path, name, "native"))
         try:
             return converter(source, x, Context(path, self))
-        except Decline as decline:
+        except (Decline, DenseStepError) as declined:
+            reason = (
+                declined.reason
+                if isinstance(declined, Decline)
+                else f"its input is sparse: {declined}"
+            )
             self.foreign, self.notes, self.bounds = mark
             del self.records[position:]
-            return self._fall_back(source, x, path, name, decline.reason)
+            return self._fall_back(source, x, path, name, reason)
 
-    def _fall_back(self, source: Any, x: Value, path: str, name: str, reason: str) -> Outputs:
-        methods = [m for m in METHODS if callable(getattr(source, m, None))]
+    def invert(self, source: Any, x: Value, path: str) -> Value | Result:
+        """What ``inverse_transform`` of an object makes of a block."""
+        inverse, name = inverse_of(type(source)), public_name(type(source))
+        reason = "no inverse for this class"
+        try:
+            if inverse is not None:
+                answer = inverse(source, x, Context(path, self))
+                self.records.append(StepRecord(path, name, "native"))
+                return answer
+        except (Decline, DenseStepError) as declined:
+            reason = str(declined)
+        return self._fall_back(source, x, path, name, reason, ("inverse_transform",))[
+            "inverse_transform"
+        ]
+
+    def _fall_back(
+        self,
+        source: Any,
+        x: Value,
+        path: str,
+        name: str,
+        reason: str,
+        candidates: Sequence[str] = METHODS,
+    ) -> Outputs:
+        methods = [m for m in candidates if callable(getattr(source, m, None))]
         if not methods:
             raise UnsupportedModelError.unknown_class(path, name)
         self.records.append(StepRecord(path, name, "falls back", reason))
         key = path or "model"
         self.foreign[key] = source
-        frame = _frame_names(source, x)
+        series = isinstance(x, SeriesValue)
+        inverse = "inverse_transform" in methods
+        frame = None if series or inverse else _frame_names(source, x)
         sparse = x.kind if isinstance(x, SparseValue) else None
-        rows = [_contained(r, frame, sparse) for r in self._probe_rows(source, x)]
+        rows = [_contained(r, frame, sparse, series) for r in self._probe_rows(source, x)]
         outputs: dict[str, Value | Result] = {}
         for method in methods:
             if result := _probe(source, rows, method):
                 width, dtype, shape = result
-                call = Call(key, method, path, reason, width, dtype, frame, sparse)
+                csr = shape.startswith("csr")
+                call = Call(key, method, path, reason, width, dtype, frame, sparse, series, csr)
                 outputs[method] = Result((x.then(call),), shape)
         if not outputs:
             raise UnsupportedModelError.declined(
@@ -140,7 +177,7 @@ class Translator:
 
     def _probe_rows(self, source: Any, x: Value) -> list[npt.NDArray[Any]]:
         """Blocks to ask a foreign step with: real rows where there are some, then made-up ones."""
-        width = int(getattr(source, "n_features_in_", x.width))
+        width = x.width
         made_up = [
             np.linspace(0.1, 0.9, 3)[:, None] * np.ones((1, width)),
             np.array([["a"] * width] * 3, dtype=object),
@@ -159,8 +196,12 @@ def _frame_names(source: Any, x: Value) -> tuple[str, ...] | None:
     return None
 
 
-def _contained(block: npt.NDArray[Any], frame: tuple[str, ...] | None, sparse: str | None) -> Any:
+def _contained(block: Any, frame: tuple[str, ...] | None, sparse: str | None, series: bool) -> Any:
     """A block in the container that the foreign step was fitted on."""
+    if series:
+        return block[:, 0]
+    if hasattr(block, "tocsr"):
+        return block
     if sparse is not None and block.dtype != object:
         import scipy.sparse as sp
 
@@ -205,11 +246,27 @@ def require_fitted(source: Any, path: str) -> None:
         return
 
 
+def takes_sparse(source: Any) -> bool:
+    """Whether an object says that it takes sparse rows; true where it says nothing."""
+    try:
+        return bool(source.__sklearn_tags__().input_tags.sparse)
+    except AttributeError:
+        return True
+
+
+class SeriesColumns(tuple[Column, ...]):
+    """The only column of an input that is one cell a row: texts, labels, collections."""
+
+
 def input_columns(source: Any) -> tuple[Column, ...]:
     """The table that the object was fitted on; x0, x1 ... where it was fitted without names."""
     require_fitted(source, "")
+    if takes_series(type(source)):
+        reader = column_reader(type(source))
+        return SeriesColumns(reader(source) if reader else [Column("x0")])
     if reader := column_reader(type(source)):
-        return tuple(reader(source))
+        columns = reader(source)
+        return columns if isinstance(columns, SeriesColumns) else tuple(columns)
     names = getattr(source, "feature_names_in_", None)
     if names is not None:
         return tuple(Column(str(n)) for n in names)
@@ -224,7 +281,26 @@ def input_columns(source: Any) -> tuple[Column, ...]:
     return tuple(Column(f"x{i}") for i in range(int(width)))
 
 
-def translate(source: Any, sample: Sample | None = None) -> Translation:
+def _empty(source: Any, sparse: Literal["csr_matrix", "csr_array"] | None) -> Builder:
+    """A builder for the input of an object."""
+    columns = input_columns(source)
+    named = any(c.name != f"x{i}" for i, c in enumerate(columns)) and sparse is None
+    form: Form = sparse or ("series" if isinstance(columns, SeriesColumns) else "table")
+    return Builder(columns, named, form)
+
+
+def reading(source: Any) -> Program:
+    """A program that reads the whole input of an object and gives it back as ``"x"``."""
+    builder = _empty(source, None)
+    builder.output("x", builder.table)
+    return builder.program()
+
+
+def translate(
+    source: Any,
+    sample: Sample | None = None,
+    sparse: Literal["csr_matrix", "csr_array"] | None = None,
+) -> Translation:
     """The program of a fitted object.
 
     Parameters
@@ -232,16 +308,53 @@ def translate(source: Any, sample: Sample | None = None) -> Translation:
     source : object
     sample : Sample, optional
         Real rows, for steps that are called because they are not native.
+    sparse : {"csr_matrix", "csr_array"}, optional
+        Write the program for rows in a sparse matrix: a source may compute them another way.
 
     Raises
     ------
     UnfittedModelError, UnsupportedModelError
     """
-    columns = input_columns(source)
-    named = any(c.name != f"x{i}" for i, c in enumerate(columns))
+    builder = _empty(source, sparse)
+    table = builder.table
+    if builder.form == "series":
+        table = SeriesValue(builder, -1, table.columns)
+    elif sparse:
+        table = SparseValue(builder, -1, table.columns, sparse)
     translator = Translator(sample=sample)
-    builder = Builder(columns, named)
-    for method, result in translator.convert(source, builder.table, "").items():
+    outputs = translator.convert(source, table, "")
+    return _finished(builder, outputs, translator)
+
+
+def translate_inverse(source: Any, forward: Program) -> Translation:
+    """The program of ``inverse_transform``: transformed rows in, rows as before out.
+
+    Parameters
+    ----------
+    source : object
+    forward : Program
+        The program of its other methods.
+
+    Raises
+    ------
+    UnsupportedModelError
+        A step has an inverse that is neither native nor can be called.
+    """
+    transform = next((o for o in forward.outputs if o.name == "transform"), None)
+    if transform is None:
+        name = public_name(type(source))
+        raise UnsupportedModelError.declined(
+            "", name, "it has no transform", "There is no way back."
+        )
+    columns = tuple(Column(f"x{i}") for i in range(widths(forward)[transform.step]))
+    builder = Builder(columns, form="series" if transform.shape == "vector" else "table")
+    translator = Translator()
+    outputs = {"inverse_transform": translator.invert(source, builder.table, "")}
+    return _finished(builder, outputs, translator)
+
+
+def _finished(builder: Builder, outputs: Outputs, translator: Translator) -> Translation:
+    for method, result in outputs.items():
         if isinstance(result, Value):
             builder.output(method, result)
         elif result.is_list:

@@ -14,12 +14,10 @@ import numpy as np
 from millrace.backends.reference import run
 from millrace.catalog import Translation, translate
 from millrace.catalog.registry import public_name
-from millrace.catalog.translate import Sample, input_columns
+from millrace.catalog.translate import Sample, reading
 from millrace.compiler.link import link
-from millrace.ir.ops import Select
-from millrace.ir.program import Output, Program, Step
 from millrace.rewrites import simplify
-from millrace.runtime.inputs import adapt
+from millrace.runtime.inputs import adapt, is_sparse
 from millrace.runtime.model import CompiledModel, ModelInfo
 
 VERIFY_SECONDS = 0.25
@@ -71,12 +69,10 @@ def _sample(fitted: Any, rows: Any) -> Sample | None:
     """The first rows of the sample, for foreign steps."""
     if rows is None:
         return None
-    columns = input_columns(fitted)
-    width = range(len(columns))
-    named = any(c.name != f"x{i}" for i, c in enumerate(columns))
-    reads_all = Program(columns, (Step(Select(tuple(width))),), (Output("x", 0),), named)
     few = rows.slice(0, 8) if hasattr(rows, "slice") else rows[:8]
-    batch = adapt(few, reads_all, ignore_extra=True)
+    if is_sparse(few):
+        few = few.toarray() if hasattr(few, "toarray") else few.sparse.to_dense()
+    batch = adapt(few, reading(fitted), ignore_extra=True)
     cells = [
         c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
         for c in batch.columns
@@ -94,6 +90,8 @@ def _info(fitted: Any, translation: Translation) -> ModelInfo:
         else None,
         feature_names_out=_feature_names_out(fitted),
         ignore_extra=_ignores_extra(fitted),
+        estimator_type=_estimator_type(fitted),
+        output=_output_container(fitted),
         steps=tuple((r.path, r.source, r.status, r.reason) for r in translation.records),
         notes=translation.notes,
         provenance={
@@ -122,6 +120,24 @@ def _feature_names_out(fitted: Any) -> tuple[str, ...] | None:
         return tuple(str(n) for n in fitted.get_feature_names_out())
     except (ValueError, AttributeError, TypeError):
         return None
+
+
+def _estimator_type(fitted: Any) -> str | None:
+    try:
+        return fitted.__sklearn_tags__().estimator_type
+    except AttributeError:
+        return getattr(fitted, "_estimator_type", None)
+
+
+def _output_container(fitted: Any) -> str:
+    """What ``set_output`` (or the global setting) chose for ``transform``."""
+    from sklearn.utils._set_output import _get_output_config
+
+    while hasattr(fitted, "steps") and fitted.steps[-1][1] not in (None, "passthrough"):
+        fitted = fitted.steps[-1][1]
+    if not hasattr(fitted, "set_output"):
+        return "default"
+    return str(_get_output_config("transform", fitted)["dense"])
 
 
 def _ignores_extra(fitted: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,40 @@ def _verify(model: CompiledModel, source: Any, rows: Any, **options: Any) -> Rep
     return verify(model, source, rows, **options)
 
 
-ENGINE = Engine(rewrite, prepare, _verify)
+def _view(model: CompiledModel, form: str) -> CompiledModel:
+    from millrace.compiler.views import view
+
+    return view(model, form)
+
+
+def _kept(model: CompiledModel) -> dict[str, CompiledModel]:
+    from millrace.compiler.views import kept
+
+    return kept(model)
+
+
+def _export(format: str, model: CompiledModel, options: dict[str, Any]) -> Any:
+    if format == "onnx":
+        from millrace.compiler.export_onnx import to_onnx
+
+        return to_onnx(model, **options)
+    from millrace.compiler.export_c import to_c
+
+    return to_c(model, **options)
+
+
+ENGINE = Engine(rewrite, prepare, _verify, _view, _kept, _export)
 
 
 def link(
-    program: Program, info: ModelInfo, foreign: Mapping[str, Any] | None = None, source: Any = None
+    program: Program,
+    info: ModelInfo,
+    foreign: Mapping[str, Any] | None = None,
+    source: Any = None,
+    views: Mapping[str, CompiledModel] | None = None,
 ) -> CompiledModel:
     """A model that runs the program on the CPU backend."""
-    return CompiledModel(program, info, ENGINE, foreign, source)
+    return CompiledModel(program, info, ENGINE, foreign, source, views)
 
 
 def load(path: str | Path) -> CompiledModel:
@@ -47,5 +74,6 @@ def load(path: str | Path) -> CompiledModel:
     """
     from millrace.runtime.file import read
 
-    program, info = read(Path(path))
-    return link(program, info)
+    program, info, others = read(Path(path))
+    views = {form: link(other, replace(info, output="default")) for form, other in others.items()}
+    return link(program, info, views=views)

@@ -55,6 +55,9 @@ class Array:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[type[Array], tuple[npt.NDArray[Any]]]:
+        return Array, (self.values,)
+
     def __repr__(self) -> str:
         shape = "x".join(str(n) for n in self.shape) or "scalar"
         return f"Array({self.dtype.name}[{shape}] #{self.digest[:6]})"
@@ -91,6 +94,9 @@ class Null:
 
     def __repr__(self) -> str:
         return "null"
+
+    def __reduce__(self) -> str:
+        return "NULL"
 
 
 NULL = Null()

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from millrace.ir.arrays import Array, Text
 from millrace.ir.ops import (
+    Accumulate,
+    ArgSort,
     Binary,
     Cast,
     CastLike,
@@ -30,14 +32,16 @@ from millrace.ir.ops import (
     MatMul,
     OneHot,
     Op,
+    PickAlong,
     Reduce,
+    Require,
     Select,
     Take,
     Trees,
     Unary,
     Where,
 )
-from millrace.ir.program import Column, Output, Program, Shape, Step
+from millrace.ir.program import Column, Form, Output, Program, Shape, Step
 from millrace.ir.types import Block, result
 
 Row = npt.ArrayLike
@@ -68,7 +72,12 @@ class Value:
 
     @property
     def width(self) -> int:
-        return len(self.columns) if self.step < 0 else self.builder.widths[self.step]
+        return len(self.columns) if self.step < 0 else self.builder.blocks[self.step].width
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the block is kept as a sparse matrix."""
+        return self.builder.blocks[self.at].sparse
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -90,10 +99,7 @@ class Value:
         return self.take([position])
 
     # -- converting ------------------------------------------------------------------------
-    def cast(
-        self,
-        dtype: Literal["float", "numeric", "float32", "float64", "int32", "int64", "bool"],
-    ) -> Value:
+    def cast(self, dtype: str) -> Value:
         return self._then(Cast(dtype))
 
     def cast_like(self, other: Value) -> Value:
@@ -101,7 +107,7 @@ class Value:
 
     # -- arithmetic ------------------------------------------------------------------------
     def apply(self, ufunc: str) -> Value:
-        """A unary NumPy ufunc by name, or ``expit`` or ``logit`` of SciPy."""
+        """A unary ufunc by name, of NumPy or of ``scipy.special``."""
         return self._then(Unary(ufunc))
 
     def combine(self, ufunc: str, other: Value | Row) -> Value:
@@ -151,8 +157,23 @@ class Value:
     ) -> Value:
         return self._then(IsMissing(rule, value))
 
-    def reduce(self, function: Literal["sum", "mean", "max", "min", "argmax"]) -> Value:
+    def reduce(
+        self,
+        function: Literal["sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"],
+    ) -> Value:
         return self._then(Reduce(function))
+
+    def accumulate(self, ufunc: str) -> Value:
+        return self._then(Accumulate(ufunc))
+
+    def arg_sort(self) -> Value:
+        return self._then(ArgSort())
+
+    def pick_along(self, positions: Value) -> Value:
+        return self.builder.append(PickAlong(), self, positions)
+
+    def require(self, ok: Value, owner: str, problem: str) -> Value:
+        return self.builder.append(Require(owner, problem), self, ok)
 
     def encode(self, encode: Encode) -> Value:
         return self._then(encode)
@@ -186,13 +207,22 @@ class Value:
 class Builder:
     """A program under construction. Equal steps are written once."""
 
-    def __init__(self, columns: Sequence[Column], named: bool = False) -> None:
+    def __init__(
+        self, columns: Sequence[Column], named: bool = False, form: Form = "table"
+    ) -> None:
         self.columns = tuple(columns)
         self.named = named
+        self.form: Form = form
+        self.binding = Program(self.columns, (), (), named, form).binding
         self.steps: list[Step] = []
-        self.widths: list[int] = []
+        self.blocks: list[Block] = []
         self.outputs: list[Output] = []
         self._seen: dict[Step, int] = {}
+
+    @classmethod
+    def like(cls, program: Program) -> Builder:
+        """An empty builder for the same input."""
+        return cls(program.columns, program.named, program.form)
 
     @property
     def table(self) -> Value:
@@ -203,11 +233,10 @@ class Builder:
         """One step; an equal earlier step is used again."""
         step = Step(op, tuple(v.at for v in inputs))
         if step not in self._seen:
-            blocks = [Block("float64", self.widths[i]) for i in step.inputs]
-            width = result(op, blocks, ("float64",) * len(self.columns)).width
+            block = result(op, [self.blocks[i] for i in step.inputs], self.binding)
             self._seen[step] = len(self.steps)
             self.steps.append(step)
-            self.widths.append(width)
+            self.blocks.append(block)
         return Value(self, self._seen[step])
 
     def constant(self, row: Row | Text) -> Value:
@@ -240,4 +269,4 @@ class Builder:
         self.outputs.append(Output(name, value.at, shape, depth))
 
     def program(self) -> Program:
-        return Program(self.columns, tuple(self.steps), tuple(self.outputs), self.named)
+        return Program(self.columns, tuple(self.steps), tuple(self.outputs), self.named, self.form)

@@ -11,15 +11,25 @@ from millrace.ir.ops import (
     CastLike,
     Concat,
     Constant,
+    Distances,
     Encode,
+    Features,
     Forest,
     Gather,
+    ImputeNearest,
+    Interpolate,
     Leaves,
     MatMul,
+    Nearest,
     OneHot,
     Op,
+    PickAlong,
+    Require,
+    SearchSorted,
     Select,
+    Spline,
     Take,
+    Terms,
     Trees,
     Where,
 )
@@ -32,7 +42,7 @@ def arity(op: Op) -> int | None:
     match op:
         case Select() | Constant():
             return 0
-        case Binary() | CastLike():
+        case Binary() | CastLike() | PickAlong() | Require():
             return 2
         case Where():
             return 3
@@ -59,8 +69,7 @@ def check(program: Program) -> Program:
             bad = [c for c in step.op.columns if not 0 <= c < len(program.columns)]
             if bad:
                 raise ProgramError(f"%{position} Select reads unknown columns {bad}")
-    kinds = tuple("object" if c.kind == "text" else "float64" for c in program.columns)
-    blocks = infer(program, kinds)
+    blocks = infer(program, program.unbound)
     for position, step in enumerate(program.steps):
         problem = _problem(step.op, [blocks[i] for i in step.inputs])
         if problem:
@@ -89,8 +98,18 @@ def _problem(op: Op, inputs: list[Block]) -> str | None:
             return f"columns {columns} of a block of width {inputs[0].width}"
         case MatMul(weights) if weights.shape[0] != inputs[0].width:
             return f"weights {weights.shape} for a block of width {inputs[0].width}"
-        case Encode() | OneHot() | Gather() if inputs[0].width != 1:
+        case Encode() | OneHot() | Gather() | Spline() | Terms() | Features() if (
+            inputs[0].width != 1
+        ):
             return f"needs one column, got {inputs[0].width}"
+        case SearchSorted(start) | Interpolate(start) if len(start) != inputs[0].width + 1:
+            return f"points of {len(start) - 1} columns for a block of width {inputs[0].width}"
+        case Distances(points) | Nearest(points) | ImputeNearest(points) if (
+            points.shape[1] != inputs[0].width
+        ):
+            return f"points {points.shape} for a block of width {inputs[0].width}"
+        case Nearest(points, k) if not 1 <= k <= len(points):
+            return f"the nearest {k} of {len(points)} points"
         case Gather(table) if isinstance(table, Text) and not len(table):
             return "empty table"
         case Trees(forest) | Leaves(forest):

@@ -11,10 +11,12 @@ from millrace.ir.ops import (
     Cast,
     CastLike,
     Concat,
+    Dense,
     Forest,
     Guard,
     IsMissing,
     Leaves,
+    Sparse,
     Take,
     Trees,
     Unary,
@@ -59,7 +61,7 @@ def needed_columns(program: Program, widths: tuple[int, ...]) -> list[set[int]]:
                     first += widths[i]
             case Trees(forest) | Leaves(forest):
                 needed[step.inputs[0]].update(features_of(forest))
-            case CastLike():
+            case CastLike() | Sparse() | Dense():
                 needed[step.inputs[0]].update(wanted)
             case Unary() | Binary() | Cast() | IsMissing() | Where() | Guard():
                 for i in step.inputs:

@@ -1,8 +1,9 @@
 """The primitives: what a step of a program can be.
 
-Every value is a block: `n` rows by `width` columns of one dtype. Semantics are those of the
-named NumPy function unless a docstring says otherwise, so that the reference backend is a
-direct transcription and exactness is a matter of calling the same function.
+Every value is a block: `n` rows by `width` columns of one dtype, dense or sparse (CSR). A sparse
+block stays sparse through the primitives that keep its zeros (see `types.result`). Semantics are
+those of the named NumPy function unless a docstring says otherwise, so that the reference backend is
+a direct transcription and exactness is a matter of calling the same function.
 
 A node holds constants only; its inputs are step positions kept by `Step`. Adding a primitive is
 deliberately costly: it also needs a rule in `types.infer`, a reference and a lowering, and the
@@ -36,14 +37,14 @@ class Constant:
 
 @dataclass(frozen=True)
 class Cast:
-    """Convert to a dtype.
+    """Convert to a dtype, given by its NumPy name or by a rule.
 
     ``"float"`` keeps float16, float32 and float64 and turns all else into float64, as
     scikit-learn's ``check_array(dtype=FLOAT_DTYPES)`` does; ``"numeric"`` turns object columns into
     float64 and keeps all else. Text that is not a number raises `ColumnTypeError`.
     """
 
-    dtype: Literal["float", "numeric", "float32", "float64", "int32", "int64", "bool"]
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class CastLike:
 
 @dataclass(frozen=True)
 class Unary:
-    """Apply a NumPy ufunc of one argument, or ``expit`` and ``logit`` of ``scipy.special``."""
+    """Apply a ufunc of one argument, of NumPy or, where it has none of that name, ``scipy.special``."""
 
     ufunc: str
 
 
 @dataclass(frozen=True)
 class Binary:
-    """Apply a NumPy ufunc of two arguments; widths are equal or 1."""
+    """Apply a ufunc of two arguments (see `Unary`); widths are equal or 1."""
 
     ufunc: str
 
@@ -108,7 +109,244 @@ class MatMul:
 class Reduce:
     """Reduce each row to one value: ``numpy.<name>(x, axis=1)``, result width 1."""
 
-    function: Literal["sum", "mean", "max", "min", "argmax"]
+    function: Literal["sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"]
+
+
+@dataclass(frozen=True)
+class Accumulate:
+    """``numpy.<ufunc>.accumulate(x, axis=1)``: ``add`` gives the cumulative sum of each row."""
+
+    ufunc: str
+
+
+@dataclass(frozen=True)
+class ArgSort:
+    """``numpy.argsort(x, axis=1, kind="stable")`` (int64)."""
+
+
+@dataclass(frozen=True)
+class PickAlong:
+    """``numpy.take_along_axis(x, positions, axis=1)``; inputs: block (or a constant row), positions."""
+
+
+@dataclass(frozen=True)
+class SearchSorted:
+    """Where each value stands among the sorted edges of its column (int64).
+
+    ``numpy.searchsorted(edges of column c, x[:, c], side)``: NaN comes after all edges.
+
+    Attributes
+    ----------
+    start : Array int64 (width + 1,)
+        Slice of `edge` that belongs to each column.
+    edge : Array float64 or float32 (n_edges,)
+    side : {"left", "right"}
+    """
+
+    start: Array
+    edge: Array
+    side: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """``numpy.interp(x[:, c], xp of column c, fp of column c)`` (float64); NaN stays NaN.
+
+    Attributes
+    ----------
+    start : Array int64 (width + 1,)
+        Slice of `xp` and `fp` that belongs to each column.
+    xp, fp : Array float64 (n_points,)
+    """
+
+    start: Array
+    xp: Array
+    fp: Array
+
+
+@dataclass(frozen=True)
+class Spline:
+    """``scipy.interpolate.BSpline(knots, coefficients, degree, extrapolate)`` of one column.
+
+    Attributes
+    ----------
+    knots : Array float64 (n_knots,)
+    coefficients : Array float64 (n_splines, width of the result)
+    degree : int
+    extrapolate : {"yes", "no", "periodic"}
+        ``no`` gives NaN outside the knots.
+    """
+
+    knots: Array
+    coefficients: Array
+    degree: int
+    extrapolate: Literal["yes", "no", "periodic"] = "no"
+
+
+Metric = Literal["euclidean", "sqeuclidean", "cityblock", "chebyshev", "minkowski", "nan_euclidean"]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Distances of each row to given points, from the differences themselves: (n, m) float64.
+
+    ``scipy.spatial.distance.cdist(x, points, metric)``; ``nan_euclidean`` as in scikit-learn's
+    ``nan_euclidean_distances``, up to rounding. Distances from products (``xx - 2 xy + yy``) are written
+    with `MatMul`, as the source has them.
+
+    Attributes
+    ----------
+    points : Array float64 (m, width of x)
+    metric : Metric
+    p : float
+        The power of ``minkowski``.
+    """
+
+    points: Array
+    metric: Metric = "euclidean"
+    p: float = 2.0
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest of given points, nearest first: (n, 2 k) float64, k distances and then k positions.
+
+    Distances are those of `Distances`; of points at the same distance the one of the lowest position
+    comes first.
+
+    Attributes
+    ----------
+    points : Array float64 (m, width of x)
+    k : int
+    metric : Metric
+    p : float
+    """
+
+    points: Array
+    k: int
+    metric: Metric = "euclidean"
+    p: float = 2.0
+
+
+@dataclass(frozen=True)
+class ImputeNearest:
+    """Fill NaN by the mean of that column over the k nearest points that have it (float64).
+
+    Distances are ``nan_euclidean``. Where no point that has the value is at a known distance, the
+    cell gets `fill` of its column.
+
+    Attributes
+    ----------
+    points : Array float64 (m, width of x)
+    n_neighbors : int
+    weights : {"uniform", "distance"}
+        ``distance``: the mean is weighted by one over the distance; points at distance 0 alone count,
+        where there are some.
+    fill : Array float64 (width of x,)
+    """
+
+    points: Array
+    n_neighbors: int
+    weights: Literal["uniform", "distance"]
+    fill: Array
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Count the terms of each document: a column of text -> sparse counts, one column a term.
+
+    The analysis is that of scikit-learn's ``CountVectorizer``: strip accents, lower, tokenise, drop
+    stop words, n-grams.
+
+    Attributes
+    ----------
+    analyzer : {"word", "char", "char_wb"}
+    ngram_range : tuple of int
+        Shortest and longest n-gram.
+    vocabulary : Text, optional
+        The terms in the order of their columns; others are not counted. None where terms are hashed.
+    n_features : int
+        Columns of the result; a hashed term counts in column ``abs(h) % n_features`` with ``h`` the
+        signed 32-bit MurmurHash3 (seed 0) of its UTF-8 bytes.
+    alternate_sign : bool
+        A hashed term counts -1 where ``h`` is negative.
+    lowercase : bool
+    strip_accents : {"ascii", "unicode"}, optional
+    token_pattern : str
+        Regular expression of a word.
+    stop_words : Text
+    binary : bool
+        Count each term once at most.
+    dtype : str
+        Dtype of the counts.
+    """
+
+    analyzer: Literal["word", "char", "char_wb"]
+    ngram_range: tuple[int, int]
+    vocabulary: Text | None
+    n_features: int
+    alternate_sign: bool = False
+    lowercase: bool = True
+    strip_accents: Literal["ascii", "unicode"] | None = None
+    token_pattern: str = r"(?u)\b\w\w+\b"
+    stop_words: Text = field(default_factory=lambda: Text(()))
+    binary: bool = False
+    dtype: str = "int64"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Spread collections over columns: a column of Python objects -> sparse values, one column a feature.
+
+    Attributes
+    ----------
+    kind : {"dict", "pair", "string", "set"}
+        What a cell holds: a mapping of name to value, pairs of name and value, names that count 1, or a
+        set of labels. A value that is a string stands for the feature ``name + separator + value`` and
+        counts 1.
+    names : Text or Array, optional
+        The features in the order of their columns; others are passed over, or refused where `strict`.
+        None where names are hashed as by `Terms`.
+    n_features : int
+    alternate_sign : bool
+    separator : str
+    dtype : str
+    strict : bool
+    """
+
+    kind: Literal["dict", "pair", "string", "set"]
+    names: Text | Array | None
+    n_features: int
+    alternate_sign: bool = False
+    separator: str = "="
+    dtype: str = "float64"
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Keep the cells that are not zero: a block -> the same block as a CSR matrix."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Every cell of a sparse block, as ``X.toarray()`` in the source; written only where it does that."""
+
+
+@dataclass(frozen=True)
+class Require:
+    """Pass the first input on, or raise `RefusedRowError` at the first row where the second is false.
+
+    Attributes
+    ----------
+    owner : str
+        The class that refuses the row.
+    problem : str
+        What is wrong with such a row: "negative values", "no neighbour within the radius 0.5".
+    """
+
+    owner: str
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -300,6 +538,10 @@ class Call:
         Hand the object a pandas DataFrame with these column names instead of a NumPy array.
     sparse : {"csr_matrix", "csr_array"}, optional
         Hand it a sparse matrix, as the step before it does in the source.
+    series : bool
+        Hand it the single column as a one-dimensional array.
+    gives_sparse : bool
+        It answers with a sparse matrix, which stays sparse.
     """
 
     key: str
@@ -310,6 +552,8 @@ class Call:
     dtype: str = "float64"
     frame: tuple[str, ...] | None = None
     sparse: str | None = None
+    series: bool = False
+    gives_sparse: bool = False
 
 
 Op = (
@@ -325,6 +569,20 @@ Op = (
     | Take
     | MatMul
     | Reduce
+    | Accumulate
+    | ArgSort
+    | PickAlong
+    | SearchSorted
+    | Interpolate
+    | Spline
+    | Distances
+    | Nearest
+    | ImputeNearest
+    | Terms
+    | Features
+    | Sparse
+    | Dense
+    | Require
     | Encode
     | OneHot
     | Gather

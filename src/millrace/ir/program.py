@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from millrace.ir.ops import Call, Op, Select
 
-Kind = Literal["number", "text", "any"]
+Kind = Literal["number", "text", "any", "object"]
 Shape = Literal["matrix", "vector", "cube", "csr_matrix", "csr_array"]
+Form = Literal["table", "series", "csr_matrix", "csr_array"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Column:
     ----------
     name : str
         The name in the fitted object, or ``"x0"``, ``"x1"`` ... where it was fitted without names.
-    kind : {"number", "text", "any"}
-        What the program needs there: ``any`` where the first step takes both.
+    kind : {"number", "text", "any", "object"}
+        What the program needs there: ``any`` where the first step takes both, ``object`` where it takes
+        Python objects as they are (mappings, sets).
     categories : tuple, optional
         Where the source library numbers the categories of a pandas categorical column itself
         (LightGBM, XGBoost): the values in the order of their codes. The input adapter turns
@@ -72,6 +75,12 @@ class Output:
     depth: int = 1
 
 
+def unbound(columns: Sequence[Column], form: Form) -> tuple[str, ...]:
+    """Float64 and text for every column, sparse where the table is."""
+    prefix = "csr " if form.startswith("csr") else ""
+    return tuple(prefix + "float64" if c.kind in ("number", "any") else "object" for c in columns)
+
+
 @dataclass(frozen=True)
 class Program:
     """An immutable graph of primitives.
@@ -85,12 +94,15 @@ class Program:
     outputs : tuple of Output
     named : bool
         Whether `columns` carry the names of a data frame (matched by name) or were made up.
+    form : {"table", "series", "csr_matrix", "csr_array"}
+        The input: a dense table, one cell a row (texts, labels), or a sparse matrix.
     """
 
     columns: tuple[Column, ...]
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
     named: bool = field(default=False)
+    form: Form = "table"
 
     @cached_property
     def used_columns(self) -> tuple[int, ...]:
@@ -128,7 +140,15 @@ class Program:
     @property
     def binding(self) -> tuple[str, ...]:
         """The dtypes of the columns; float64 where the program is not bound."""
-        return tuple(c.dtype or "float64" for c in self.columns)
+        return tuple(
+            c.dtype or d
+            for c, d in zip(self.columns, unbound(self.columns, self.form), strict=True)
+        )
+
+    @property
+    def unbound(self) -> tuple[str, ...]:
+        """A binding for what does not depend on dtypes: float64 and text, in the program's form."""
+        return unbound(self.columns, self.form)
 
     def only(self, *names: str) -> Program:
         """The same program with only the outputs of these names; steps are not pruned."""

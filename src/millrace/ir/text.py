@@ -27,6 +27,7 @@ from millrace.ir.arrays import Array, Text
 from millrace.ir.program import Column, Output, Program, Step
 
 INLINE = 16
+_HEADER = re.compile(r"program( named)?(?: (series|csr_matrix|csr_array))?")
 _STEP = re.compile(r"%(\d+) = (\w+)((?: %\d+)*) (\{.*\})")
 _COLUMN = re.compile(r'column ("(?:[^"\\]|\\.)*") (\w+)(?: (\[.*\])( strict)?)?')
 _OUTPUT = re.compile(r'output ("(?:[^"\\]|\\.)*") = %(\d+) (\w+)(?: (\d+))?')
@@ -68,7 +69,9 @@ def _decode(value: Any, constants: Mapping[str, Array]) -> Any:
 def unparse(program: Program) -> tuple[str, dict[str, Array]]:
     """The text of a program and the arrays that it names by digest."""
     constants: dict[str, Array] = {}
-    lines = ["program named" if program.named else "program"]
+    named = " named" if program.named else ""
+    form = "" if program.form == "table" else f" {program.form}"
+    lines = [f"program{named}{form}"]
     for column in program.columns:
         categories = "" if column.categories is None else f" {json.dumps(column.categories)}"
         strict = " strict" if column.strict else ""
@@ -92,7 +95,8 @@ def parse(text: str, constants: Mapping[str, Array] | None = None) -> Program:
         A line is not in the text form, or names an array that is not in `constants`.
     """
     header, *lines = text.splitlines() or [""]
-    if header not in ("program", "program named"):
+    words = _HEADER.fullmatch(header)
+    if words is None:
         raise ProgramError(f"expected 'program' on line 1, got {header!r}")
     columns: list[Column] = []
     steps: list[Step] = []
@@ -117,4 +121,5 @@ def parse(text: str, constants: Mapping[str, Array] | None = None) -> Program:
                 raise ProgramError("not a column, step or output")
         except (KeyError, TypeError, ValueError, AttributeError, ProgramError) as error:
             raise ProgramError(f"line {number}: {line[:120]!r}: {error}") from error
-    return Program(tuple(columns), tuple(steps), tuple(outputs), header.endswith("named"))
+    named, form = words[1] is not None, words[2] or "table"
+    return Program(tuple(columns), tuple(steps), tuple(outputs), named, form)  # pyright: ignore[reportArgumentType]

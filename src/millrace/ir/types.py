@@ -7,33 +7,47 @@ types are known only when the input's dtypes (the *binding*) are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, assert_never
 
 import numpy as np
 
-from millrace.errors import ProgramError
+from millrace.errors import DenseStepError, ProgramError
 from millrace.ir.arrays import Array, Text
 from millrace.ir.ops import (
+    Accumulate,
+    ArgSort,
     Binary,
     Call,
     Cast,
     CastLike,
     Concat,
     Constant,
+    Dense,
+    Distances,
     Encode,
+    Features,
     Gather,
     Guard,
+    ImputeNearest,
+    Interpolate,
     IsMissing,
     Leaves,
     MatMul,
+    Nearest,
     OneHot,
     Op,
+    PickAlong,
     Reduce,
+    Require,
+    SearchSorted,
     Select,
+    Sparse,
+    Spline,
     Take,
+    Terms,
     Trees,
     Unary,
     Where,
@@ -41,34 +55,58 @@ from millrace.ir.ops import (
 from millrace.ir.program import Program
 
 Binding = tuple[str, ...]
-"""One dtype name per input column, ``object`` for text, `ABSENT` for a column that is not there."""
+"""One dtype name per input column, ``object`` for text, `ABSENT` for a column that is not there.
+
+All of them begin with `CSR` where the table is a sparse matrix.
+"""
 
 ABSENT = "absent"
 """A column that the input lacks because nothing reads it: it takes no part in type promotion."""
 
 
+CSR = "csr "
+"""What the dtypes of a sparse table begin with."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """`n` rows (or 1, for a constant row) by `width` columns of one NumPy dtype."""
+    """`n` rows (or 1, for a constant row) by `width` columns of one NumPy dtype, dense or CSR."""
 
     dtype: str
     width: int
+    sparse: bool = False
 
     def __str__(self) -> str:
-        return f"{self.dtype}[n, {self.width}]"
+        return f"{'csr ' if self.sparse else ''}{self.dtype}[n, {self.width}]"
 
 
-SPECIAL = ("expit", "logit")
-"""Functions that come from ``scipy.special``."""
+KEEPS_ZERO = frozenset(
+    (
+        "abs",
+        "absolute",
+        "arcsin",
+        "arcsinh",
+        "arctan",
+        "arctanh",
+        "ceil",
+        "deg2rad",
+        "expm1",
+        "fabs",
+    )
+    + ("floor", "log1p", "negative", "positive", "rad2deg", "rint", "sign", "sin", "sinh", "sqrt")
+    + ("square", "tan", "tanh", "trunc")
+)
+"""Functions of one argument with ``f(0) == 0``: they keep a sparse block sparse."""
 
 
+@cache
 def function(name: str) -> Callable[..., Any]:
-    """The NumPy (or SciPy) function that `Unary` and `Binary` name."""
-    if name in SPECIAL:
-        return getattr(import_module("scipy.special"), name)
+    """The ufunc of NumPy or, where it has none of that name, of SciPy that `Unary` and `Binary` name."""
     ufunc = getattr(np, name, None)
     if not isinstance(ufunc, np.ufunc):
-        raise ProgramError(f"{name!r} is not a NumPy ufunc")
+        ufunc = getattr(import_module("scipy.special"), name, None)
+    if not isinstance(ufunc, np.ufunc):
+        raise ProgramError(f"{name!r} is no ufunc of NumPy or scipy.special")
     return ufunc
 
 
@@ -84,7 +122,7 @@ def promote(dtypes: Sequence[str]) -> str:
     """NumPy's common type; ``object`` as soon as one is ``object``."""
     if "object" in dtypes:
         return "object"
-    present = [d for d in dtypes if d != ABSENT]
+    present = [d.removeprefix(CSR) for d in dtypes if d != ABSENT]
     return str(np.result_type(*present)) if present else "float64"
 
 
@@ -111,12 +149,71 @@ def _table(table: Array | Text) -> Block:
 
 
 def result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
-    """The type of one step from the types of its inputs."""
+    """The type of one step from the types of its inputs.
+
+    Raises
+    ------
+    DenseStepError
+        The primitive would make a dense block of a sparse one.
+    """
+    block = _dense_result(op, inputs, binding)
+    return replace(block, sparse=True) if _is_sparse(op, inputs, binding) else block
+
+
+def _is_sparse(op: Op, inputs: Sequence[Block], binding: Binding) -> bool:
+    """Whether a step gives a sparse block."""
+    first, *others = inputs or (Block("", 0),)
+    match op:
+        case Select(columns):
+            return any(binding[c].startswith(CSR) for c in columns[:1])
+        case Terms() | Features() | Sparse():
+            return True
+        case Call():
+            return op.gives_sparse
+        case Concat():
+            return any(b.sparse for b in inputs)
+        case Take() | Cast() | CastLike() | Guard() | Require():
+            return first.sparse
+        case Dense() | MatMul() | Trees() | Leaves() | Reduce("sum" | "mean" | "max" | "min"):
+            return False
+        case Unary(ufunc) if ufunc in KEEPS_ZERO:
+            return first.sparse
+        case Binary("multiply"):
+            return any(b.sparse for b in inputs)
+        case Binary("divide") if not others[0].sparse:
+            return first.sparse
+        case _:
+            if wide := next((b for b in inputs if b.sparse), None):
+                raise DenseStepError.of(type(op).__name__, wide.width)
+            return False
+
+
+def _dense_result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
+    """Dtype and width of one step."""
     match op:
         case Select(columns):
             return Block(promote([binding[c] for c in columns]), len(columns))
         case Constant(row):
             return Block("object" if isinstance(row, Text) else str(row.dtype), len(row))
+        case Sparse() | Dense() | Require():
+            return Block(inputs[0].dtype, inputs[0].width)
+        case Accumulate(ufunc):
+            one = np.ones((1, 1), inputs[0].dtype)
+            return Block(str(getattr(np, ufunc).accumulate(one, axis=1).dtype), inputs[0].width)
+        case ArgSort() | SearchSorted():
+            return Block("int64", inputs[0].width)
+        case PickAlong():
+            return Block(inputs[0].dtype, inputs[1].width)
+        case Interpolate() | ImputeNearest():
+            return Block("float64", inputs[0].width)
+        case Spline():
+            return Block("float64", op.coefficients.shape[1])
+        case Distances():
+            return Block("float64", len(op.points))
+        case Nearest():
+            return Block("float64", 2 * op.k)
+        case Terms() | Features():
+            return Block(op.dtype, op.n_features)
         case Cast(dtype):
             return Block(cast_dtype(inputs[0].dtype, dtype), inputs[0].width)
         case CastLike():
@@ -136,7 +233,7 @@ def result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
         case MatMul(weights):
             return Block(promote([inputs[0].dtype, str(weights.dtype)]), weights.shape[1])
         case Reduce(name):
-            if name == "argmax":
+            if name in ("argmax", "argmin"):
                 return Block("int64", 1)
             probe = getattr(np, name)(np.zeros((1, 1), inputs[0].dtype), axis=1)
             return Block(str(probe.dtype), 1)
@@ -168,4 +265,4 @@ def infer(program: Program, binding: Binding) -> tuple[Block, ...]:
 
 def widths(program: Program) -> tuple[int, ...]:
     """The width of every step, which does not depend on the binding."""
-    return tuple(b.width for b in infer(program, ("float64",) * len(program.columns)))
+    return tuple(b.width for b in infer(program, program.unbound))

@@ -48,7 +48,7 @@ MOST_THRESHOLDS = 2_000_000
 def absorb(program: Program) -> Program:
     """The program with forests that read table columns wherever that is exact."""
     types = infer(program, program.binding)
-    builder = Builder(program.columns, program.named)
+    builder = Builder.like(program)
     new: list[Value] = []
     changed = False
     moved: dict[tuple[int, int], tuple[Forest, Value]] = {}

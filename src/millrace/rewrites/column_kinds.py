@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from millrace.ir.arrays import Text
-from millrace.ir.ops import Cast, Concat, Encode, Select, Take
+from millrace.ir.ops import Cast, Concat, Encode, Features, Select, Take, Terms
 from millrace.ir.program import Kind, Program
 from millrace.ir.types import widths
 from millrace.rewrites.encode_columns import follow
@@ -38,6 +38,10 @@ def column_kinds(program: Program) -> Program:
         match step.op:
             case Encode(categories=categories):
                 kind: Kind = "text" if isinstance(categories, Text) else "any"
+                for c in _table_columns(program, step.inputs[0], width):
+                    kinds.setdefault(c, set()).add(kind)
+            case Terms() | Features():
+                kind = "text" if isinstance(step.op, Terms) else "object"
                 for c in _table_columns(program, step.inputs[0], width):
                     kinds.setdefault(c, set()).add(kind)
             case Cast():

@@ -50,7 +50,7 @@ def encode_columns(program: Program) -> Program:
                 plans[position] = (column, _composed(step.op, replacements))
     if not plans:
         return program
-    builder = Builder(program.columns, program.named)
+    builder = Builder.like(program)
     new = []
     for position, step in enumerate(program.steps):
         if position in plans:

@@ -22,7 +22,7 @@ from millrace.ir.types import cast_dtype, function
 
 def fold_constants(program: Program) -> Program:
     """The program with constant subgraphs replaced by their value."""
-    builder = Builder(program.columns, program.named)
+    builder = Builder.like(program)
     new: list[Value] = []
     changed = False
     for step in program.steps:

@@ -30,11 +30,13 @@ from millrace.ir.ops import (
     CastLike,
     Concat,
     Constant,
+    Dense,
     Forest,
     Guard,
     IsMissing,
     Leaves,
     Select,
+    Sparse,
     Take,
     Trees,
     Unary,
@@ -50,7 +52,7 @@ def narrow(program: Program) -> Program:
     needed = needed_columns(program, tuple(t.width for t in types))
     if all(len(n) == t.width for n, t in zip(needed, types, strict=True)):
         return program
-    builder = Builder(program.columns, program.named)
+    builder = Builder.like(program)
     kept: list[_Kept | None] = []
     for position, step in enumerate(program.steps):
         wanted = sorted(needed[position])
@@ -121,7 +123,7 @@ def _rebuild(
                 step.op, low=_limit(step.op.low, wanted), high=_limit(step.op.high, wanted)
             )
             return _Kept(builder.append(guard, part(step.inputs[0])), wanted)
-        case Unary() | Binary() | Cast() | IsMissing() | Where() if width > 1:
+        case Unary() | Binary() | Cast() | IsMissing() | Where() | Sparse() | Dense() if width > 1:
             return _Kept(builder.append(step.op, *(part(i) for i in step.inputs)), wanted)
         case Trees(forest) | Leaves(forest):
             source = kept[step.inputs[0]]

@@ -28,29 +28,40 @@ from millrace.ir.text import parse, unparse
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel, ModelInfo
 
-FORMAT = 1
+FORMAT = 2
 _KEYS = ("format", "program", "info", "checksum")
+_OTHER = "program/"
+"""What the keys of programs for other forms of input begin with."""
 
 
-def _checksum(program: str, info: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256(f"{FORMAT}\n{program}\n{info}\n".encode())
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 of the format, the programs and the facts in the metadata, and of the arrays."""
+    others = [metadata[k] for k in sorted(metadata) if k.startswith(_OTHER)]
+    texts = [metadata["format"], metadata["program"], metadata["info"], *others, ""]
+    digest = hashlib.sha256("\n".join(texts).encode())
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].dtype.str}{arrays[name].shape}".encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
 
 
-def save(model: CompiledModel, path: Path) -> Path:
-    """Write aside, sync, rename: a reader sees the old file or the new one, never a part."""
+def save(model: CompiledModel, path: Path, others: Mapping[str, CompiledModel]) -> Path:
+    """Write aside, sync, rename: a reader sees the old file or the new one, never a part.
+
+    `others` are the models of the same source for other forms of input, which share arrays.
+    """
     from safetensors.numpy import save_file
 
     if model.program.foreign:
         raise ModelFileError.holds_foreign_steps([c.path for c in model.program.foreign])
     text, constants = unparse(model.program)
-    arrays = {name: np.ascontiguousarray(a.values) for name, a in constants.items()}
     info = json.dumps(_plain(asdict(model.info)))
     metadata = {"format": str(FORMAT), "program": text, "info": info}
-    metadata["checksum"] = _checksum(text, info, arrays)
+    for form, other in others.items():
+        metadata[_OTHER + form], more = unparse(other.program)
+        constants |= more
+    arrays = {name: np.ascontiguousarray(a.values) for name, a in constants.items()}
+    metadata["checksum"] = _checksum(metadata, arrays)
     try:
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -88,8 +99,8 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def read(path: Path) -> tuple[Program, ModelInfo]:
-    """The program and the facts of a model file, checked.
+def read(path: Path) -> tuple[Program, ModelInfo, dict[str, Program]]:
+    """The program and the facts of a model file, and its programs for other forms of input, checked.
 
     Raises
     ------
@@ -112,18 +123,23 @@ def read(path: Path) -> tuple[Program, ModelInfo]:
     if absent:
         raise ModelFileError.not_a_model(path, f"its metadata lacks {absent}")
     _check_format(path, metadata["format"])
-    seen = _checksum(metadata["program"], metadata["info"], arrays)
+    seen = _checksum(metadata, arrays)
     if seen != metadata["checksum"]:
         raise ModelFileError.damaged(
             path, f"its checksum is {seen[:12]}", metadata["checksum"][:12]
         )
+    constants = {n: Array(a) for n, a in arrays.items()}
     try:
-        program = check(parse(metadata["program"], {n: Array(a) for n, a in arrays.items()}))
+        program, *rest = (
+            check(parse(metadata[k], constants))
+            for k in ("program", *(k for k in sorted(metadata) if k.startswith(_OTHER)))
+        )
     except ProgramError as error:
         raise ModelFileError.damaged(
             path, f"its program does not read ({error})", "a program"
         ) from error
-    return program, _info(json.loads(metadata["info"]))
+    forms = sorted(k.removeprefix(_OTHER) for k in metadata if k.startswith(_OTHER))
+    return program, _info(json.loads(metadata["info"])), dict(zip(forms, rest, strict=True))
 
 
 def _check_format(path: Path, text: str) -> None:
@@ -154,4 +170,6 @@ def _info(plain: dict[str, Any]) -> ModelInfo:
         notes=tuple(tuple(n) for n in plain["notes"]),  # pyright: ignore[reportArgumentType]
         provenance=plain["provenance"],
         verification=plain["verification"],
+        estimator_type=plain.get("estimator_type"),
+        output=plain.get("output", "default"),
     )

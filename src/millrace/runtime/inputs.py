@@ -18,7 +18,7 @@ from millrace.errors import (
 )
 from millrace.ir.arrays import NULL
 from millrace.ir.program import Column, Program
-from millrace.ir.types import ABSENT
+from millrace.ir.types import ABSENT, CSR
 
 ColumnData = Any
 """A one-dimensional NumPy array (numbers, or objects), or a pyarrow array of text."""
@@ -30,14 +30,15 @@ class Batch:
 
     Attributes
     ----------
-    columns : list
-        One per program column; None where the program does not read it.
+    columns : list, or CSR matrix
+        One per program column, None where the program does not read it; a matrix for a program of
+        sparse tables.
     n_rows : int
     binding : tuple of str
         The dtype of each column, ``object`` for text and mixed values, `ABSENT` for what is not there.
     """
 
-    columns: list[ColumnData | None]
+    columns: Any
     n_rows: int
     binding: tuple[str, ...]
 
@@ -47,8 +48,9 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
 
     Parameters
     ----------
-    rows : NumPy array, pandas or polars DataFrame, pyarrow Table or RecordBatch, list of dicts, \
-            dict of columns, list of lists
+    rows : NumPy array, pandas or polars DataFrame, pyarrow Table, RecordBatch or Dataset, list of \
+            dicts, dict of columns, list of lists, anything that exports Arrow or DLPack; a sparse \
+            matrix or a series where the program is for one
     program : Program
     ignore_extra : bool
         Whether columns that the model was not fitted on are passed over silently.
@@ -57,6 +59,10 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
     ------
     MissingColumnsError, ExtraColumnsError, ShapeError, ColumnTypeError, UnknownCategoryError
     """
+    if program.form.startswith("csr"):
+        return _sparse_batch(rows, program)
+    if program.form == "series":
+        return _series_batch(rows, program.columns[0])
     names, get, n_rows = _reader(rows)
     used = program.used_columns
     columns: list[ColumnData | None] = [None] * len(program.columns)
@@ -78,6 +84,56 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
         for i, c in enumerate(columns)
     )
     return Batch(columns, n_rows, binding)
+
+
+def is_sparse(rows: Any) -> bool:
+    """Whether rows are a SciPy sparse matrix, or a pandas DataFrame of sparse columns alone."""
+    if hasattr(rows, "tocsr"):
+        return True
+    if type(rows).__module__.split(".")[0] != "pandas" or not hasattr(rows, "sparse"):
+        return False
+    dtypes = list(getattr(rows, "dtypes", ()))
+    return bool(dtypes) and all(hasattr(d, "fill_value") for d in dtypes)
+
+
+def sparse_kind(rows: Any) -> str:
+    """The container that scikit-learn makes of sparse rows: ``csr_matrix`` or ``csr_array``."""
+    return "csr_array" if type(rows).__name__.endswith("_array") else "csr_matrix"
+
+
+def _sparse_batch(rows: Any, program: Program) -> Batch:
+    matrix = rows.tocsr() if hasattr(rows, "tocsr") else rows.sparse.to_coo().tocsr()
+    if matrix.ndim != 2:
+        raise ShapeError.wrong_dimensions(matrix.ndim)
+    if matrix.shape[1] != len(program.columns):
+        raise ShapeError.wrong_width(matrix.shape[1], len(program.columns))
+    if matrix.dtype.kind not in "biuf":
+        raise ColumnTypeError.unsupported(f"a sparse matrix of {matrix.dtype}", "numbers")
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    binding = (f"{CSR}{matrix.dtype}",) * len(program.columns)
+    return Batch(matrix, matrix.shape[0], binding)
+
+
+def _series_batch(rows: Any, column: Column) -> Batch:
+    """One cell a row."""
+    if isinstance(rows, (str, bytes, Mapping)) or not hasattr(rows, "__iter__"):
+        raise ColumnTypeError.unsupported(
+            f"a single {type(rows).__name__}", "a series: one cell a row, e.g. a list of them"
+        )
+    if len(getattr(rows, "shape", (0,))) != 1:
+        raise ShapeError.not_a_series(tuple(rows.shape))
+    kind = type(rows).__module__.split(".")[0]
+    if column.kind == "object" or kind not in ("numpy", "pandas", "polars", "pyarrow"):
+        cells = list(rows)
+        if column.kind == "any" and cells and not any(isinstance(c, str) for c in cells):
+            rows = np.asarray(cells)
+        else:
+            rows = np.empty(len(cells), object)
+            rows[:] = cells
+    data = rows if column.kind == "object" else _column(rows, column)
+    return Batch([data], len(data), (_dtype(data),))
 
 
 def _dtype(column: ColumnData) -> str:
@@ -141,6 +197,10 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
         return list(rows.columns), rows.get_column, rows.height
     if kind == "polars" and hasattr(rows, "collect"):
         return _reader(rows.collect())
+    if kind == "pyarrow" and hasattr(rows, "to_table"):  # a dataset, or a scanner of one
+        return _reader(rows.to_table())
+    if kind == "pyarrow" and hasattr(rows, "read_all"):
+        return _reader(rows.read_all())
     if kind == "pyarrow" and hasattr(rows, "schema"):
         names = list(rows.schema.names)
         return names, lambda name: rows.column(names.index(name)), rows.num_rows
@@ -159,14 +219,29 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
         import pyarrow as pa
 
         return _reader(pa.table(rows))
-    if hasattr(rows, "tocsr"):
-        raise ColumnTypeError.unsupported("a sparse matrix", "dense rows, e.g. X.toarray()")
+    if hasattr(rows, "__dlpack__"):
+        return _array_reader(_from_dlpack(rows))
+    if hasattr(rows, "__dataframe__"):
+        import pyarrow.interchange as interchange
+
+        return _reader(interchange.from_dataframe(rows))
     if hasattr(rows, "__array__"):
         return _array_reader(np.asarray(rows))
     raise ColumnTypeError.unsupported(
         f"rows of type {type(rows).__module__}.{type(rows).__name__}",
         "a NumPy array, pandas or polars DataFrame, pyarrow Table or a list of dicts",
     )
+
+
+def _from_dlpack(rows: Any) -> npt.NDArray[Any]:
+    """A view of a tensor that lies in this machine's memory."""
+    try:
+        return np.from_dlpack(rows)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise ColumnTypeError.unsupported(
+            f"a tensor that cannot be viewed ({error})",
+            "a tensor on the CPU, e.g. x.detach().cpu()",
+        ) from error
 
 
 def _listed(rows: Sequence[Any]) -> npt.NDArray[Any]:
@@ -270,6 +345,8 @@ def _from_pandas(series: Any) -> Any:
         return series.to_numpy()
     if hasattr(series, "cat"):
         return _from_pandas_categorical(series)
+    if hasattr(dtype, "fill_value"):  # sparse
+        return series.sparse.to_dense().to_numpy()
     array = series.array
     if hasattr(array, "_pa_array"):
         return array._pa_array

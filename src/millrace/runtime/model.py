@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from millrace.errors import MethodMissingError, ShapeError
+from millrace.errors import MethodMissingError, ShapeError, SparseInputError
 from millrace.ir.program import Program
-from millrace.runtime.inputs import Batch, adapt
+from millrace.runtime.estimator import EstimatorMixin
+from millrace.runtime.frames import column_dtypes, frame
+from millrace.runtime.inputs import Batch, adapt, is_sparse, sparse_kind
 from millrace.runtime.row import RowFunction
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Runnable(Protocol):
 
     program: Program
 
-    def run(self, columns: Sequence[Any] | npt.NDArray[Any], n_rows: int) -> dict[str, Any]:
+    def run(self, columns: Any, n_rows: int) -> dict[str, Any]:
         """The outputs, by name; of one array per column, or of all columns as one matrix."""
         ...
 
@@ -47,11 +49,21 @@ class Engine:
         model share what they have in common -> what runs it.
     verify : callable
         ``compiler.equivalence.verify``.
+    view : callable
+        A model and the name of a form (``"csr_matrix"``, ``"csr_array"``, ``"inverse"``) -> the model of
+        the same source for that form; raises `SparseInputError` or `MethodMissingError`.
+    kept : callable
+        A model -> its models for other forms that a model file keeps.
+    export : callable
+        The name of a format (``"onnx"``, ``"c"``), a model and options -> the exported model.
     """
 
     rewrite: Callable[[Program], Program]
     prepare: Callable[[Program, Mapping[str, Any], dict[Any, Any]], Runnable]
     verify: Callable[..., Any]
+    view: Callable[[CompiledModel, str], CompiledModel]
+    kept: Callable[[CompiledModel], dict[str, CompiledModel]]
+    export: Callable[[str, CompiledModel, dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,10 @@ class ModelInfo:
         Library versions, time of compilation, parameters.
     verification : dict, optional
         Outcome of the last verification.
+    estimator_type : str, optional
+        ``"classifier"``, ``"regressor"`` ... as scikit-learn calls it.
+    output : {"default", "pandas", "polars"}
+        The container of ``transform``.
     """
 
     source: str
@@ -86,6 +102,8 @@ class ModelInfo:
     notes: tuple[tuple[str, str], ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     verification: dict[str, Any] | None = None
+    estimator_type: str | None = None
+    output: str = "default"
 
 
 class _Method:
@@ -104,7 +122,7 @@ class _Method:
         return bound
 
 
-class CompiledModel:
+class CompiledModel(EstimatorMixin):
     """A fitted object, compiled.
 
     Answers have the dtypes, shapes and bits of the source object's own methods, within the bounds
@@ -120,12 +138,17 @@ class CompiledModel:
         Objects that the program calls because they are not native.
     source : object, optional
         The object that was compiled, for `verify`.
+    views : mapping of str to CompiledModel, optional
+        The models of the same source for other forms of input; see `Engine.view`.
 
     Notes
     -----
-    Rows may be a NumPy array, a pandas or polars DataFrame, a pyarrow Table or RecordBatch, or a list
-    of dicts. Frames are matched by column name in any order. Missing values follow the source's rules;
-    Arrow nulls are NaN.
+    Rows may be a NumPy array, a pandas or polars DataFrame, a pyarrow Table, RecordBatch or Dataset, a
+    list of dicts, a SciPy sparse matrix, or anything that exports Arrow or DLPack. Frames are matched
+    by column name in any order. Missing values follow the source's rules; Arrow nulls are NaN. A sparse
+    matrix is never made dense as a whole.
+
+    It is a scikit-learn estimator that is fitted for good, it pickles, and it may be used after a fork.
     """
 
     predict = _Method("predict", "As the source object's ``predict``.")
@@ -147,6 +170,7 @@ class CompiledModel:
         engine: Engine,
         foreign: Mapping[str, Any] | None = None,
         source: Any = None,
+        views: Mapping[str, CompiledModel] | None = None,
     ) -> None:
         self.program = program
         self.info = info
@@ -162,6 +186,11 @@ class CompiledModel:
         self._lock = threading.RLock()
         self._width = len(program.columns)
         self._methods = {m: _bind(self, m) for m in program.methods}
+        self._views = dict(views or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self.program, self.info, self._engine, self.foreign, self.source, self._views)
+        return CompiledModel, state
 
     # -- what it is ------------------------------------------------------------------------
     @property
@@ -195,6 +224,8 @@ class CompiledModel:
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Names of the columns that ``transform`` returns."""
+        if input_features is not None and hasattr(self.source, "get_feature_names_out"):
+            return self.source.get_feature_names_out(input_features)
         if self.info.feature_names_out is None:
             raise MethodMissingError.of("get_feature_names_out", self.info.source, self.methods)
         return np.array(self.info.feature_names_out, dtype=object)
@@ -229,7 +260,7 @@ class CompiledModel:
 
     def call(self, method: str, rows: Any) -> Any:
         """Run one method, or one with an option: ``"predict(raw_score)"``."""
-        if type(rows) is np.ndarray and rows.dtype.kind in "fiub":
+        if type(rows) is np.ndarray and rows.dtype.kind in "fiub" and self._takes_matrix:
             if rows.ndim != 2:
                 raise ShapeError.wrong_dimensions(rows.ndim)
             n_rows, width = rows.shape
@@ -242,16 +273,65 @@ class CompiledModel:
                     if answer is not None:
                         return self._answer(method, answer)
                 return self._answer(method, runnable.run(rows, n_rows))
+        if self.form_of(rows) is not self:
+            return self.form_of(rows).call(method, rows)
         batch = self.adapt(method, rows)
         runnable = self.runnable(method, batch.binding)
-        if type(rows) is np.ndarray and rows.dtype.isnative and rows.dtype.itemsize <= 8:
+        if (
+            type(rows) is np.ndarray
+            and self._takes_matrix
+            and rows.dtype.isnative
+            and rows.dtype.itemsize <= 8
+        ):
             uniform = (str(rows.dtype),) * self._width
             self._by_dtype[method, rows.dtype] = self.runnable(method, uniform)
         return self._answer(method, runnable.run(batch.columns, batch.n_rows))
 
+    @property
+    def _takes_matrix(self) -> bool:
+        return self.program.form == "table"
+
+    def form_of(self, rows: Any) -> CompiledModel:
+        """The model for the form of these rows: for sparse rows another than for a table.
+
+        Raises
+        ------
+        SparseInputError
+            A step needs dense rows.
+        """
+        if self._takes_matrix and is_sparse(rows):
+            try:
+                return self.view(sparse_kind(rows))
+            except SparseInputError as error:
+                raise error.for_rows(rows.shape) from error.__cause__
+        return self
+
+    def view(self, form: str) -> CompiledModel:
+        """The model of the same source for another form of input; see `Engine.view`."""
+        if form not in self._views:
+            with self._lock:
+                if form not in self._views:
+                    self._views[form] = self._engine.view(self, form)
+        return self._views[form]
+
+    @property
+    def inverse_transform(self) -> Callable[[Any], Any]:
+        """As the source object's ``inverse_transform``."""
+        inverse = self.view("inverse")
+        return lambda X: inverse.call("inverse_transform", X)
+
     def adapt(self, method: str, rows: Any) -> Batch:
         """The columns that a method reads, from any table-like object."""
         return adapt(rows, self._reads[method], self.info.ignore_extra)
+
+    def framed(self, rows: Any) -> Any:
+        """The answer of ``transform`` in the container that `set_output` chose."""
+        names = self.get_feature_names_out()
+        (output,) = (o for o in self.program.outputs if o.name == "transform")
+        block = self.call("transform", rows)
+        binding = self.form_of(rows).adapt("transform", rows).binding
+        dtypes = column_dtypes(self.program, output.step, binding)
+        return frame(block, list(names), dtypes, rows, self.info.output)
 
     def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
         names = self._names[method]
@@ -299,6 +379,15 @@ class CompiledModel:
             function = self.__dict__.setdefault(f"_row_{method}", self.row_function(method))
         return function
 
+    # -- ways out --------------------------------------------------------------------------
+    def to_onnx(self, **options: Any) -> Any:
+        """The model in ONNX's standard form; see `millrace.compiler.export_onnx.to_onnx`."""
+        return self._engine.export("onnx", self, options)
+
+    def to_c(self, **options: Any) -> Any:
+        """The model as C99 source; see `millrace.compiler.export_c.to_c`."""
+        return self._engine.export("c", self, options)
+
     # -- keeping ---------------------------------------------------------------------------
     def save(self, path: str | Path) -> Path:
         """Write the model file; see `docs/model-file.md`. The old file stays whole on any failure.
@@ -310,7 +399,7 @@ class CompiledModel:
         """
         from millrace.runtime.file import save
 
-        return save(self, Path(path))
+        return save(self, Path(path), self._engine.kept(self))
 
     def verify(
         self,
@@ -364,6 +453,8 @@ def _bind(model: CompiledModel, method: str) -> Callable[..., Any]:
 
     def run(X: Any, **chosen: Any) -> Any:
         if not chosen and plain:
+            if method == "transform" and model.info.output != "default":
+                return model.framed(X)
             return model.call(method, X)
         wanted = [_option_name(k, v) for k, v in chosen.items() if v not in (False, None)]
         unknown = [w for w in wanted if w not in options]

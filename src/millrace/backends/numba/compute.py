@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from millrace.backends.numba.encode import is_missing, to_dtype
+from millrace.backends.numba.impute_nearest import impute_nearest
+from millrace.backends.numba.points import distances, nearest
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
+    Accumulate,
+    ArgSort,
     Binary,
     Call,
     Cast,
     CastLike,
     Concat,
     Constant,
+    Dense,
+    Distances,
     Encode,
+    Features,
     Gather,
     Guard,
+    ImputeNearest,
+    Interpolate,
     IsMissing,
     Leaves,
     MatMul,
+    Nearest,
     OneHot,
     Op,
+    PickAlong,
     Reduce,
+    Require,
+    SearchSorted,
     Select,
+    Sparse,
+    Spline,
     Take,
+    Terms,
     Trees,
     Unary,
     Where,
@@ -63,7 +81,41 @@ def compute(op: Op, inputs: list[Array]) -> Array:
             return picked[:, None] if picked.ndim == 1 else picked
         case Take(columns):
             return inputs[0][:, list(columns)]
-        case Select() | Concat() | Guard() | Encode() | Trees() | Leaves() | Call():
+        case Accumulate(name):
+            return getattr(np, name).accumulate(inputs[0], axis=1)
+        case ArgSort():
+            return np.argsort(inputs[0], axis=1, kind="stable")
+        case PickAlong():
+            rows = np.broadcast_to(inputs[0], (len(inputs[1]), inputs[0].shape[1]))
+            return np.take_along_axis(rows, inputs[1], axis=1)
+        case SearchSorted():
+            return _search_sorted(inputs[0], op)
+        case Interpolate():
+            return _interpolate(inputs[0], op)
+        case Spline():
+            return spline(op)(inputs[0][:, 0])
+        case Distances():
+            return distances(inputs[0], op)
+        case Nearest():
+            return nearest(inputs[0], op)
+        case ImputeNearest():
+            return impute_nearest(inputs[0], op)
+        case Sparse():
+            return sp.csr_matrix(inputs[0])
+        case Dense():
+            return inputs[0]
+        case (
+            Select()
+            | Concat()
+            | Guard()
+            | Encode()
+            | Terms()
+            | Features()
+            | Require()
+            | Trees()
+            | Leaves()
+            | Call()
+        ):
             raise AssertionError("handled by Executable._apply")
         case _:
             assert_never(op)
@@ -75,3 +127,28 @@ def _one_hot(codes: Array, width: int, dtype: str) -> Array:
     rows = np.arange(len(codes)) if known.all() else np.flatnonzero(known)
     block[rows, codes[rows]] = 1
     return block
+
+
+def _search_sorted(block: Array, op: SearchSorted) -> Array:
+    start, answer = op.start.values, np.empty(block.shape, np.int64)
+    for c in range(block.shape[1]):
+        edges = op.edge.values[start[c] : start[c + 1]]
+        answer[:, c] = np.searchsorted(edges, block[:, c], side=op.side)
+    return answer
+
+
+def _interpolate(block: Array, op: Interpolate) -> Array:
+    start, answer = op.start.values, np.empty(block.shape, np.float64)
+    for c in range(block.shape[1]):
+        own = slice(start[c], start[c + 1])
+        answer[:, c] = np.interp(block[:, c], op.xp.values[own], op.fp.values[own])
+    return answer
+
+
+@lru_cache(maxsize=64)
+def spline(op: Spline) -> Any:
+    """The spline as a function of one column."""
+    from scipy.interpolate import BSpline
+
+    extrapolate = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
+    return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)

@@ -18,28 +18,36 @@ from millrace.backends.numba.compute import compute
 from millrace.backends.numba.encode import Encoder, is_missing, text_cells
 from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
+from millrace.backends.numba.terms import FeatureSpreader, TermCounter
 from millrace.backends.numba.trees import TreeEngine
-from millrace.errors import NonFiniteError
+from millrace.errors import NonFiniteError, RefusedRowError
 from millrace.ir.ops import (
     Call,
     Concat,
     Encode,
+    Features,
     Guard,
     IsMissing,
     Leaves,
     Op,
+    Require,
     Select,
     Take,
+    Terms,
     Trees,
 )
 from millrace.ir.program import Output, Program
 from millrace.ir.types import Block, infer, promote
+from millrace.runtime import sparse
 from millrace.runtime.pool import spread
 
 Array = npt.NDArray[Any]
 
 BLOCK_ROWS = 2048
 """Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
+
+_BLOCK_CELLS = 1 << 20
+"""Cells of the widest dense block on the way: distances to many points are wide."""
 
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
@@ -66,6 +74,7 @@ class Executable:
         self.types = infer(program, program.binding)
         self.engines: dict[int, TreeEngine] = {}
         self.encoders: dict[int, Encoder] = {}
+        self.collections: dict[int, TermCounter | FeatureSpreader] = {}
         shared = {} if shared is None else shared
         for position, step in enumerate(program.steps):
             if isinstance(step.op, (Trees, Leaves)):
@@ -76,6 +85,10 @@ class Executable:
                 self.engines[position] = shared[key]
             elif isinstance(step.op, Encode):
                 self.encoders[position] = Encoder(step.op)
+            elif isinstance(step.op, Terms):
+                self.collections[position] = TermCounter(step.op)
+            elif isinstance(step.op, Features):
+                self.collections[position] = FeatureSpreader(step.op)
         self.block_rows = self._block_rows()
         self._one_row = plan_row(program, self.engines, self.encoders)
         simple = all(o.shape in ("matrix", "vector") for o in program.outputs)
@@ -83,12 +96,12 @@ class Executable:
         self._last_use = self._last_uses()
 
     # -- the whole -------------------------------------------------------------------------
-    def run(self, columns: Sequence[Any] | Array, n_rows: int) -> dict[str, Any]:
+    def run(self, columns: Any, n_rows: int) -> dict[str, Any]:
         """The outputs, by name.
 
         Parameters
         ----------
-        columns : sequence, or ndarray (n_rows, n_columns)
+        columns : sequence, ndarray or CSR matrix (n_rows, n_columns)
             One array per program column, None where unread; or all columns as one matrix.
         n_rows : int
         """
@@ -106,6 +119,8 @@ class Executable:
         def work(first: int, stop: int) -> None:
             if isinstance(columns, MatrixColumns):
                 cut: Any = columns.rows(first, stop)
+            elif sparse.is_sparse(columns):
+                cut = columns[first:stop]
             else:
                 cut = [c if c is None else c[first:stop] for c in columns]
             parts[first // self.block_rows] = self._block(cut, first, stop - first)
@@ -146,7 +161,8 @@ class Executable:
         if self.program.foreign:
             return 1 << 62
         if not self.engines:
-            return BLOCK_ROWS
+            widest = max((t.width for t in self.types if not t.sparse), default=1)
+            return max(min(BLOCK_ROWS, _BLOCK_CELLS // max(widest, 1)), 16)
         seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
         rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
         return min(max(rows, self._least_rows), 2 * BLOCK_ROWS)
@@ -185,13 +201,28 @@ class Executable:
         position: int,
         op: Op,
         inputs: list[Any],
-        columns: Sequence[Any],
+        columns: Any,
         first: int,
         n_rows: int,
     ) -> Any:
+        if any(sparse.is_sparse(i) for i in inputs) and not isinstance(
+            op, (Trees, Leaves, Call, Require)
+        ):
+            names = [c.name for c in self.program.columns]
+            return sparse.apply(op, [_block(i, n_rows) for i in inputs], names, first)
         match op:
+            case Select(positions) if sparse.is_sparse(columns):
+                return columns if _is_all(positions, columns) else columns[:, list(positions)]
             case Select(positions):
                 return _pick(columns, positions)
+            case Terms() | Features():
+                return self.collections[position](_only_column(inputs[0]))
+            case Require():
+                ok = np.asarray(inputs[1], bool)
+                if not ok.all():
+                    row = first + int(np.argwhere(~ok)[0][0])
+                    raise RefusedRowError.at(row, op.owner, op.problem)
+                return inputs[0]
             case Take(positions) if is_columns(inputs[0]):
                 return _pick(inputs[0], positions)
             case Concat():
@@ -215,12 +246,14 @@ class Executable:
     def _tree_columns(self, position: int, value: Any) -> Columns:
         """The columns that a forest reads, each in the engine's dtype or an integer dtype of codes."""
         engine = self.engines[position]
+        numeric, used = engine.read
+        if sparse.is_sparse(value):
+            return _split_columns(value, used, engine.dtype)
         if isinstance(value, np.ndarray):
             value = MatrixColumns(value)
         if isinstance(value, MatrixColumns) and value.matrix.dtype == engine.dtype:
             return value
         columns = list(value)
-        numeric, used = engine.read
         return [
             None if c not in used else np.asarray(column, engine.dtype if c in numeric else None)
             for c, column in enumerate(columns)
@@ -274,6 +307,20 @@ class Executable:
                 c = step.op.columns[c]
             step = self.program.steps[step.inputs[0]]
         return self.program.columns[step.op.columns[c]].name
+
+
+def _is_all(positions: tuple[int, ...], matrix: Any) -> bool:
+    return len(positions) == matrix.shape[1] and positions == tuple(range(len(positions)))
+
+
+def _split_columns(matrix: Any, used: Any, dtype: Any) -> Columns:
+    """The columns that a forest reads out of a sparse block, each in full; None for the others."""
+    wanted = sorted(used)
+    cells = np.asfortranarray(matrix[:, wanted].toarray().astype(dtype, copy=False))
+    columns: list[Any] = [None] * matrix.shape[1]
+    for k, c in enumerate(wanted):
+        columns[c] = cells[:, k]
+    return columns
 
 
 def tree_dtype(block: Block) -> str:
@@ -374,13 +421,12 @@ def _full(block: Array, n_rows: int) -> Array:
     return block if len(block) == n_rows else np.broadcast_to(block, (n_rows, block.shape[1]))
 
 
-def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
+def _call(op: Call, value: Any, target: Any, n_rows: int) -> Any:
     rows: Any
-    if op.sparse is not None:
-        import scipy.sparse as sp
-
-        block = _block(value, n_rows)
-        rows = sp.csr_array(block) if op.sparse == "csr_array" else sp.csr_matrix(block)
+    if op.series:
+        rows = _block(value, n_rows)[:, 0]
+    elif op.sparse is not None:
+        rows = sparse.call_argument(_block(value, n_rows), op.sparse)
     elif op.frame is None:
         rows = _block(value, n_rows)
     else:
@@ -393,25 +439,22 @@ def _call(op: Call, value: Any, target: Any, n_rows: int) -> Array:
         }
         rows = pd.DataFrame(data)
     answer = getattr(target, op.method)(rows)
-    if hasattr(answer, "toarray"):
-        answer = answer.toarray()
+    if sparse.is_sparse(answer):
+        return sparse.as_csr(answer) if op.gives_sparse else answer.toarray()
     answer = np.asarray(answer)
     return answer[:, None] if answer.ndim == 1 else answer
 
 
-def _shaped(block: Array, output: Output, n_rows: int) -> Any:
+def _shaped(block: Any, output: Output, n_rows: int) -> Any:
+    if output.shape.startswith("csr"):
+        return sparse.as_csr(block if sparse.is_sparse(block) else _full(block, n_rows))
     block = _full(block, n_rows)
     if output.shape == "vector":
         return np.ascontiguousarray(block[:, 0])
-    if output.shape.startswith("csr"):
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(block)
     return np.ascontiguousarray(block)
 
 
 def _sparse(pieces: list[Any], output: Output) -> Any:
-    import scipy.sparse as sp
-
-    matrix = pieces[0] if len(pieces) == 1 else sp.vstack(pieces, format="csr")
-    return sp.csr_array(matrix) if output.shape == "csr_array" else sp.csr_matrix(matrix)
+    return sparse.call_argument(
+        pieces[0] if len(pieces) == 1 else sparse.stacked(pieces), output.shape
+    )

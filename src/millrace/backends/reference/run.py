@@ -7,36 +7,53 @@ from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from millrace.backends.reference.encode import encode, is_missing, to_dtype
+from millrace.backends.reference.impute_nearest import impute_nearest
+from millrace.backends.reference.points import distances, nearest
+from millrace.backends.reference.terms import count_terms, spread_features
 from millrace.backends.reference.trees import leaf_rows, tree_sums
-from millrace.errors import NonFiniteError
+from millrace.errors import NonFiniteError, RefusedRowError
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
+    Accumulate,
+    ArgSort,
     Binary,
     Call,
     Cast,
     CastLike,
     Concat,
     Constant,
+    Dense,
+    Distances,
     Encode,
+    Features,
     Gather,
     Guard,
+    ImputeNearest,
+    Interpolate,
     IsMissing,
     Leaves,
     MatMul,
+    Nearest,
     OneHot,
     Op,
+    PickAlong,
     Reduce,
+    Require,
+    SearchSorted,
     Select,
+    Sparse,
+    Spline,
     Take,
+    Terms,
     Trees,
     Unary,
     Where,
 )
 from millrace.ir.program import Output, Program
 from millrace.ir.types import function, promote
+from millrace.runtime import sparse
 
 Block = npt.NDArray[Any]
 
@@ -51,8 +68,9 @@ def run(
     Parameters
     ----------
     program : Program
-    columns : sequence of 1-D arrays (n_samples,)
-        One per program column, numeric or object (str, None, NaN). Unused ones may be None.
+    columns : sequence of 1-D arrays (n_samples,), or CSR matrix (n_samples, n_columns)
+        One per program column, numeric or object (str, None, NaN), unused ones may be None; a matrix
+        where the program is for a sparse table.
     foreign : mapping, optional
         The objects that `Call` steps name.
 
@@ -62,7 +80,10 @@ def run(
         By output name; (n_samples, width), (n_samples,) for a vector, and for a cube
         (n_samples, width / depth, depth).
     """
-    n = next((len(c) for c in columns if c is not None), 0)
+    if sparse.is_sparse(columns):
+        n = columns.shape[0]  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        n = next((len(c) for c in columns if c is not None), 0)
     names = [c.name for c in program.columns]
     blocks: list[Block] = []
     for step in program.steps:
@@ -72,6 +93,9 @@ def run(
     outputs: dict[str, Block] = {}
     for output in program.outputs:
         block = blocks[output.step]
+        if sparse.is_sparse(block):
+            outputs[output.name] = sparse.call_argument(block, output.shape)
+            continue
         if len(block) != n:
             block = np.broadcast_to(block, (n, block.shape[1]))
         outputs[output.name] = _shaped(block, output)
@@ -94,7 +118,13 @@ def _apply(
     names: Sequence[str],
     foreign: Mapping[str, Any],
 ) -> Block:
+    if any(sparse.is_sparse(i) for i in inputs) and not isinstance(
+        op, (Trees, Leaves, Call, Require)
+    ):
+        return sparse.apply(op, inputs, names)
     match op:
+        case Select(positions) if sparse.is_sparse(columns):
+            return columns[:, list(positions)]  # pyright: ignore[reportCallIssue, reportArgumentType]
         case Select(positions):
             return _select([columns[p] for p in positions], n)
         case Constant(row):
@@ -122,6 +152,36 @@ def _apply(
         case Reduce(name):
             rows = np.ascontiguousarray(inputs[0])
             return np.asarray(getattr(np, name)(rows, axis=1))[:, None]
+        case Accumulate(name):
+            return getattr(np, name).accumulate(inputs[0], axis=1)
+        case ArgSort():
+            return np.argsort(inputs[0], axis=1, kind="stable")
+        case PickAlong():
+            rows = np.broadcast_to(inputs[0], (len(inputs[1]), inputs[0].shape[1]))
+            return np.take_along_axis(rows, inputs[1], axis=1)
+        case SearchSorted() | Interpolate():
+            return _by_column(inputs[0], op)
+        case Spline():
+            return _spline(inputs[0][:, 0], op)
+        case Distances():
+            return distances(inputs[0], op.points.values, op.metric, op.p)
+        case Nearest():
+            return nearest(inputs[0], op)
+        case ImputeNearest():
+            return impute_nearest(inputs[0], op)
+        case Terms():
+            return count_terms(inputs[0][:, 0], op)
+        case Features():
+            return spread_features(inputs[0][:, 0], op)
+        case Sparse():
+            return sparse.as_csr(inputs[0])
+        case Dense():
+            return inputs[0]
+        case Require():
+            if not np.all(inputs[1]):
+                row = int(np.argwhere(~np.asarray(inputs[1], bool))[0][0])
+                raise RefusedRowError.at(row, op.owner, op.problem)
+            return inputs[0]
         case Encode():
             return encode(inputs[0][:, 0], op)[:, None]
         case OneHot(width, dtype):
@@ -133,9 +193,9 @@ def _apply(
         case Guard():
             return _guard(inputs[0], op, names)
         case Trees(forest):
-            return tree_sums(forest, inputs[0])
+            return tree_sums(forest, _dense(inputs[0]))
         case Leaves(forest):
-            return forest.leaf_id.values[leaf_rows(forest, inputs[0])]
+            return forest.leaf_id.values[leaf_rows(forest, _dense(inputs[0]))]
         case Call():
             return _call(op, inputs[0], foreign[op.key])
         case _:
@@ -148,6 +208,29 @@ def _select(columns: Sequence[npt.NDArray[Any]], n: int) -> Block:
     for position, array in enumerate(arrays):
         block[:, position] = array
     return block
+
+
+def _dense(block: Any) -> Block:
+    return block.toarray() if sparse.is_sparse(block) else block
+
+
+def _by_column(block: Block, op: SearchSorted | Interpolate) -> Block:
+    start = op.start.values
+    answer = np.empty(block.shape, np.float64 if isinstance(op, Interpolate) else np.int64)
+    for c in range(block.shape[1]):
+        own = slice(start[c], start[c + 1])
+        if isinstance(op, Interpolate):
+            answer[:, c] = np.interp(block[:, c], op.xp.values[own], op.fp.values[own])
+        else:
+            answer[:, c] = np.searchsorted(op.edge.values[own], block[:, c], side=op.side)
+    return answer
+
+
+def _spline(column: Block, op: Spline) -> Block:
+    from scipy.interpolate import BSpline
+
+    extrapolate = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
+    return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)(column)
 
 
 def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
@@ -174,16 +257,18 @@ def _name(names: Sequence[str], block: Block, column: int) -> str:
     return names[column] if len(names) == block.shape[1] else f"#{column}"
 
 
-def _call(op: Call, block: Block, target: Any) -> Block:
+def _call(op: Call, block: Any, target: Any) -> Any:
     rows: Any = block
-    if op.sparse is not None:
-        rows = sp.csr_array(block) if op.sparse == "csr_array" else sp.csr_matrix(block)
+    if op.series:
+        rows = block[:, 0]
+    elif op.sparse is not None:
+        rows = sparse.call_argument(block, op.sparse)
     elif op.frame is not None:
         import pandas as pd
 
         rows = pd.DataFrame(block, columns=list(op.frame)).infer_objects()
     answer = getattr(target, op.method)(rows)
-    if hasattr(answer, "toarray"):
-        answer = answer.toarray()
+    if sparse.is_sparse(answer):
+        return sparse.as_csr(answer) if op.gives_sparse else answer.toarray()
     answer = np.asarray(answer)
     return answer[:, None] if answer.ndim == 1 else answer

@@ -18,15 +18,17 @@ from millrace.catalog.registry import (
     Example,
     Outputs,
     Result,
+    SeriesValue,
     SparseValue,
     converts,
     handed_on,
     in_container_of,
     sparse,
 )
-from millrace.catalog.translate import input_columns
+from millrace.catalog.translate import SeriesColumns, input_columns
 from millrace.errors import UnsupportedModelError
 from millrace.ir.build import Shape, Value
+from millrace.ir.ops import Dense
 from millrace.ir.program import Column
 
 _PIPELINE_METHODS = (
@@ -96,18 +98,20 @@ def column_transformer(source: Any, x: Value, context: Context) -> Outputs:
     Exactness and missing values: those of the transformers; weights multiply in the dtype that
     NumPy gives the product.
 
-    Declines: a selection given as one name or number instead of a list, because its transformer
-    receives a one-dimensional column.
+    A selection given as one name or number hands a one-dimensional column on, which vectorisers of
+    text take. Declines: other transformers of such a column.
     """
     blocks: list[Value] = []
     for name, step, columns in source.transformers_:
         positions = source._transformer_to_input_indices[name]
         if _is(step, "drop") or not len(positions):
             continue
-        if np.isscalar(columns):
-            raise Decline(f"its transformer {name!r} takes the one-dimensional column {columns!r}")
         picked = _pick(x, positions)
         passes = _is(step, "passthrough")
+        if np.isscalar(columns):
+            if passes or not _takes_series(step):
+                raise Decline(f"its transformer {name!r} takes the single column {columns!r}")
+            picked = SeriesValue(picked.builder, picked.step, picked.columns)
         result = picked if passes else _transform(step, picked, name, context)
         blocks.append(_weighted(result, (source.transformer_weights or {}).get(name)))
     if not blocks:
@@ -115,6 +119,7 @@ def column_transformer(source: Any, x: Value, context: Context) -> Outputs:
     if getattr(source, "sparse_output_", False):
         numbers = [b if isinstance(b, SparseValue) else b.cast("numeric") for b in blocks]
         return {"transform": sparse(x.builder.concat(numbers), _kind(blocks))}
+    blocks = [b.then(Dense()) if b.is_sparse else b for b in blocks]
     return {"transform": x.builder.concat(blocks)}
 
 
@@ -147,6 +152,13 @@ def _kind(blocks: Sequence[Value]) -> Shape:
     """``scipy.sparse.hstack`` gives an array as soon as one block is one."""
     kinds = [b.kind for b in blocks if isinstance(b, SparseValue)]
     return "csr_array" if "csr_array" in kinds else "csr_matrix"
+
+
+def _takes_series(step: Any) -> bool:
+    try:
+        return isinstance(input_columns(step), SeriesColumns)
+    except UnsupportedModelError:
+        return False
 
 
 def _pick(x: Value, positions: Sequence[int]) -> Value:

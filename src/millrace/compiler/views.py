@@ -1,0 +1,65 @@
+"""The same source for another form of input: sparse rows, or the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from millrace.catalog import Translation, translate
+from millrace.catalog.translate import takes_sparse, translate_inverse
+from millrace.compiler.link import link
+from millrace.errors import MethodMissingError, SparseInputError, UnsupportedModelError
+from millrace.rewrites import simplify
+from millrace.runtime.model import CompiledModel
+
+FORMS = ("csr_matrix", "inverse")
+"""What a model file keeps beside the program of dense rows."""
+
+
+def view(model: CompiledModel, form: str) -> CompiledModel:
+    """Compile the source of a model for another form of input.
+
+    Raises
+    ------
+    SparseInputError
+        A step needs dense rows, or the model was saved without a program for sparse ones.
+    MethodMissingError
+        The source has no ``inverse_transform``.
+    """
+    source = model.source
+    if form == "inverse":
+        if not callable(getattr(source, "inverse_transform", None)):
+            raise MethodMissingError.of("inverse_transform", model.info.source, model.methods)
+        return _linked(model, translate_inverse(source, model.program))
+    if source is None:
+        if form == "csr_array" and "csr_matrix" in model._views:
+            return model.view("csr_matrix")
+        raise SparseInputError.not_kept(model.info.source)
+    if not takes_sparse(source):
+        raise SparseInputError.refused(model.info.source)
+    try:
+        return _linked(model, translate(source, sparse=form))  # pyright: ignore[reportArgumentType]
+    except UnsupportedModelError as error:
+        raise SparseInputError.needs_dense(model.info.source, str(error)) from error
+
+
+def _linked(model: CompiledModel, translation: Translation) -> CompiledModel:
+    info = replace(
+        model.info,
+        steps=tuple((r.path, r.source, r.status, r.reason) for r in translation.records),
+        notes=translation.notes,
+        output="default",
+    )
+    return link(simplify(translation.program), info, translation.foreign, model.source)
+
+
+def kept(model: CompiledModel) -> dict[str, CompiledModel]:
+    """The other forms that a model file keeps: those without foreign steps."""
+    found: dict[str, CompiledModel] = {}
+    for form in FORMS:
+        try:
+            other = model.view(form)
+        except (SparseInputError, MethodMissingError, UnsupportedModelError):
+            continue
+        if not other.program.foreign:
+            found[form] = other
+    return found

@@ -1,0 +1,136 @@
+"""The primitives on sparse blocks: SciPy's CSR operations, cells that are absent stay absent.
+
+Every CPU backend calls `apply` for a step that has a sparse input; which primitives can have one is said
+by `millrace.ir.types.result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from millrace.errors import NonFiniteError
+from millrace.ir.ops import (
+    Binary,
+    Cast,
+    CastLike,
+    Concat,
+    Dense,
+    Guard,
+    MatMul,
+    Op,
+    Reduce,
+    Sparse,
+    Take,
+    Unary,
+)
+from millrace.ir.types import cast_dtype, function, promote
+
+Block = Any
+"""A dense block, or a CSR matrix."""
+
+
+def is_sparse(block: Any) -> bool:
+    """Whether a block is a sparse matrix."""
+    return sp.issparse(block)
+
+
+def apply(op: Op, inputs: Sequence[Block], names: Sequence[str] = (), first: int = 0) -> Block:
+    """The result of a primitive that has a sparse input.
+
+    Parameters
+    ----------
+    op : Op
+    inputs : sequence of CSR matrices and dense blocks
+    names : sequence of str
+        Names of the columns, for errors.
+    first : int
+        Number of the first row, for errors.
+    """
+    block = inputs[0]
+    match op:
+        case Take(columns):
+            return block[:, list(columns)]
+        case Cast(dtype):
+            return block.astype(cast_dtype(str(block.dtype), dtype), copy=False)
+        case CastLike():
+            return block.astype(inputs[1].dtype, copy=False)
+        case Unary(name):
+            return _with_data(block, function(name)(block.data))
+        case Binary("multiply"):
+            if not sp.issparse(block):
+                block, other = inputs[1], block
+            else:
+                other = inputs[1]
+            if sp.issparse(other):
+                return sp.csr_matrix(block.multiply(other))
+            return _with_data(block, block.data * _beside(other, block))
+        case Binary(name):
+            return _with_data(block, function(name)(block.data, _beside(inputs[1], block)))
+        case MatMul(weights):
+            return block @ weights.values
+        case Reduce(name):
+            return _reduced(block, name)
+        case Concat():
+            dtype = promote([str(b.dtype) for b in inputs])
+            return sp.hstack([sp.csr_matrix(b) for b in inputs], format="csr", dtype=dtype)
+        case Guard():
+            return _guard(block, op, names, first)
+        case Sparse():
+            return block
+        case Dense():
+            return block.toarray()
+        case _:
+            raise AssertionError(f"{type(op).__name__} has no sparse form")
+
+
+def _with_data(block: Block, data: Any) -> Block:
+    return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+
+
+def _beside(dense: Any, block: Block) -> Any:
+    """The cells of a row, a column or a block that stand where the sparse block has cells."""
+    if len(dense) == 1:
+        row = dense[0]
+        return row[block.indices] if len(row) > 1 else row
+    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    return dense[rows, block.indices] if dense.shape[1] > 1 else dense[rows, 0]
+
+
+def _reduced(block: Block, name: str) -> Any:
+    answer = getattr(block, name)(axis=1)
+    return np.asarray(answer.toarray() if sp.issparse(answer) else answer).reshape(-1, 1)
+
+
+def _guard(block: Block, op: Guard, names: Sequence[str], first: int) -> Block:
+    data = block.data
+    if data.dtype.kind != "f":
+        return block
+    passes = np.isfinite(data)
+    if op.allow_nan:
+        passes |= np.isnan(data)
+    if not passes.all():
+        at = int(np.argmin(passes))
+        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+        column = int(block.indices[at])
+        name = names[column] if len(names) == block.shape[1] else f"#{column}"
+        raise NonFiniteError.at(name, float(data[at]), first + row, op.owner)
+    return block
+
+
+def call_argument(block: Block, kind: str) -> Any:
+    """A block as the sparse container that a foreign step takes."""
+    return sp.csr_array(block) if kind == "csr_array" else sp.csr_matrix(block)
+
+
+def as_csr(answer: Any) -> Any:
+    """A sparse answer of a foreign step as a block."""
+    return sp.csr_matrix(answer)
+
+
+def stacked(pieces: Sequence[Block]) -> Block:
+    """Blocks of rows, one under another."""
+    return sp.vstack(pieces, format="csr")
