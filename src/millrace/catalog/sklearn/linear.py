@@ -1,8 +1,8 @@
-"""Linear models: one matrix product and what a classifier makes of its scores.
+"""Linear regressors: one matrix product. And what the files of the other linear models share.
 
-Semantics matched: ``sklearn/linear_model/_base.py``, ``_ridge.py`` and ``_logistic.py`` of
-scikit-learn 1.9.1. A score is ``x @ coef_.T + intercept_`` in NumPy's common dtype of input and
-coefficients: float32 rows meet float64 coefficients in float64.
+Semantics matched: ``sklearn/linear_model/_base.py`` of scikit-learn 1.9.1, whose ``LinearModel`` all of
+them inherit. A score is ``x @ coef_.T + intercept_`` in NumPy's common dtype of input and
+coefficients: float32 rows meet float64 coefficients in float64. A sparse matrix stays sparse.
 
 Exactness: the source leaves the product to BLAS, whose order of additions differs with the
 machine, the threads and the number of rows. Any order stays within ``2 * n_features * eps *
@@ -15,169 +15,214 @@ Missing values: NaN and infinities are refused.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
-from millrace.ir.arrays import Array, Text
+from millrace.catalog.registry import (
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+    vector,
+)
 from millrace.ir.build import Value
+from millrace.ir.ops import Sparse
+
+WHY = "BLAS does not fix the order of additions"
 
 
-def _scores(model: Any, x: Value, owner: str) -> Value:
-    """``x @ coef_.T + intercept_``; width 1 for one-dimensional coefficients."""
-    coefficients = model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_
-    product = x.cast("numeric").guard(owner) @ np.atleast_2d(coefficients).T
+def checked(x: Value, owner: str) -> Value:
+    """The rows as ``validate_data`` hands them on: numbers of any dtype, all finite."""
+    return x.cast("numeric").guard(owner)
+
+
+def product(x: Value, block: Value, weights: npt.NDArray[Any], context: Context) -> Value:
+    """``block @ weights`` for rows `block` made of the input `x`.
+
+    The rounding of the product itself is allowed for by whoever compares; what it is added to or divided
+    by rounds once more, in an answer by a few units in the last place.
+
+    A sparse matrix has no products with the cells that it leaves out, not even with weights that are not
+    finite, where a dense one makes NaN of them.
+    """
+    if isinstance(x, SparseValue) and not np.isfinite(weights).all():
+        block = block.then(Sparse())
+    context.bound(8, 0.0, WHY)
+    return block @ weights
+
+
+def dense_coefficients(model: Any) -> npt.NDArray[Any]:
+    """``coef_`` as a matrix (n_targets, n_features), also of a model after ``sparsify()``."""
+    coefficients = model.coef_
+    return np.atleast_2d(
+        coefficients.toarray() if hasattr(coefficients, "toarray") else coefficients
+    )
+
+
+def linear_scores(model: Any, x: Value, context: Context, *, validated: bool = True) -> Value:
+    """``x @ coef_.T + intercept_``; width 1 for one-dimensional coefficients.
+
+    `validated` says that the source refuses rows that are not finite.
+    """
+    if isinstance(x, SparseValue) and hasattr(model.coef_, "toarray"):
+        raise Decline("its sparse coefficients meet sparse rows only of their own dtype")
+    rows = checked(x, type(model).__name__) if validated else x.cast("numeric")
+    raw = product(x, rows, dense_coefficients(model).T, context)
     intercept = model.intercept_
     if isinstance(intercept, (np.ndarray, np.generic)):
-        return product + intercept
-    return product + x.builder.constant(np.float64(intercept)).cast_like(product)
+        return raw + intercept
+    return raw + x.builder.constant(np.float64(intercept)).cast_like(raw)
 
 
-@converts("sklearn.linear_model.LinearRegression", "sklearn.linear_model.Ridge")
+@converts(
+    "sklearn.linear_model.LinearRegression",
+    "sklearn.linear_model.Ridge",
+    "sklearn.linear_model.RidgeCV",
+    "sklearn.linear_model.LassoCV",
+    "sklearn.linear_model.ElasticNetCV",
+    "sklearn.linear_model.MultiTaskLassoCV",
+    "sklearn.linear_model.MultiTaskElasticNetCV",
+    "sklearn.linear_model.Lars",
+    "sklearn.linear_model.LarsCV",
+    "sklearn.linear_model.LassoLars",
+    "sklearn.linear_model.LassoLarsCV",
+    "sklearn.linear_model.LassoLarsIC",
+    "sklearn.linear_model.OrthogonalMatchingPursuit",
+    "sklearn.linear_model.OrthogonalMatchingPursuitCV",
+    "sklearn.linear_model.BayesianRidge",
+    "sklearn.linear_model.ARDRegression",
+    "sklearn.linear_model.HuberRegressor",
+    "sklearn.linear_model.QuantileRegressor",
+    "sklearn.linear_model.TheilSenRegressor",
+    "sklearn.svm.LinearSVR",
+)
 def linear_regression(model: Any, x: Value, context: Context) -> Outputs:
     """``predict``: the score, one column per target when ``fit`` got a two-dimensional y."""
-    scores = _scores(model, x, type(model).__name__)
-    return {"predict": vector(scores) if model.coef_.ndim == 1 else scores}
+    return _prediction(model, linear_scores(model, x, context))
 
 
-@converts("sklearn.linear_model.LogisticRegression")
-def logistic_regression(model: Any, x: Value, context: Context) -> Outputs:
-    """Two classes: the sign of the score and ``expit``; three and more: argmax and softmax.
+@converts(
+    "sklearn.linear_model.Lasso",
+    "sklearn.linear_model.ElasticNet",
+    "sklearn.linear_model.MultiTaskLasso",
+    "sklearn.linear_model.MultiTaskElasticNet",
+)
+def elastic_net(model: Any, x: Value, context: Context) -> Outputs:
+    """``predict``: the score, one column per target when ``fit`` got a two-dimensional y.
 
-    The solver plays no part: scikit-learn 1.9 has no one-versus-rest mode here.
-
-    Declines: labels that are neither numbers nor text.
+    Sparse rows are not validated by the source (``_coordinate_descent.py``): NaN and infinities go into
+    the product.
     """
-    classes = _labels(model.classes_)
-    scores = _scores(model, x, "LogisticRegression")
-    if scores.width == 1:
-        codes = (scores > np.float32(0)).cast("int64")
-        decision, probabilities = vector(scores), _binary_probabilities(scores)
-    else:
-        codes = scores.reduce("argmax")
-        decision, probabilities = scores, _softmax(scores)
-    return {
-        "predict": vector(codes.gather(classes)),
-        "predict_proba": probabilities,
-        "predict_log_proba": probabilities.apply("log"),
-        "decision_function": decision,
-    }
+    dense = not isinstance(x, SparseValue)
+    return _prediction(model, linear_scores(model, x, context, validated=dense))
 
 
-def _binary_probabilities(scores: Value) -> Value:
-    positive = scores.apply("expit")
-    one = scores.builder.constant(np.float64(1)).cast_like(positive)
-    return scores.builder.concat([one - positive, positive])
-
-
-def _softmax(scores: Value) -> Value:
-    """``sklearn.utils.extmath.softmax``."""
-    powers = (scores - scores.reduce("max")).apply("exp")
-    return powers / powers.reduce("sum")
-
-
-def _labels(classes: Any) -> Array | Text:
-    """Class labels with the dtype in which ``predict`` returns them."""
-    if classes.dtype.kind in "biuf":
-        return Array(classes)
-    if classes.dtype.kind in "OU" and all(isinstance(c, str) for c in classes):
-        dtype = "object" if classes.dtype.kind == "O" else classes.dtype.str
-        return Text(tuple(str(c) for c in classes), dtype)
-    raise Decline(f"its class labels are of dtype {classes.dtype} and not all numbers or text")
+def _prediction(model: Any, scores: Value) -> Outputs:
+    return {"predict": vector(scores) if model.coef_.ndim == 1 else scores}
 
 
 # -- examples ------------------------------------------------------------------------------
 
-
-def _rows(dtype: str, n_features: int = 7) -> Any:
-    X = np.random.default_rng(0).normal(0, 2, (80, n_features)).round(2)
-    return X.astype(dtype)
+WIDE: dict[str, Any] = {"ulp": 64, "absolute": 1e-12, "why": WHY}
+NARROW: dict[str, Any] = {"ulp": 64, "absolute": 1e-4, "why": f"{WHY}; fitted in float32"}
 
 
-def _regressor(name: str, dtype: str = "float64", targets: int = 0, **params: Any) -> Any:
-    import sklearn.linear_model
+def example_rows(kind: str = "float64", n_features: int = 7) -> Any:
+    """Seeded rows: an array of this dtype, a ``frame`` with names, or ``csr`` with few cells."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 2, (80, n_features)).round(2)
+    if kind == "csr":
+        import scipy.sparse as sp
 
-    X = _rows(dtype)
-    weights = np.random.default_rng(1).normal(0, 1, (X.shape[1], max(1, targets)))
-    y = (X @ weights + 3).astype("float32" if dtype == "float32" else "float64")
-    model = getattr(sklearn.linear_model, name)(**params)
-    return model.fit(X, y if targets else y[:, 0]), X
-
-
-def _classifier(labels: Any, dtype: str = "float64", frame: bool = False, **params: Any) -> Any:
-    """A classifier of as many classes as there are labels."""
-    from sklearn.linear_model import LogisticRegression
-
-    rows = _rows(dtype)
-    classes = np.abs(rows[:, 0] + rows[:, 1]).astype(int) + np.arange(80) % 2
-    y = np.asarray(labels)[classes % len(labels)]
-    if frame:
+        return sp.csr_matrix(X * (rng.random(X.shape) < 0.5))
+    if kind == "frame":
         import pandas as pd
 
-        rows = pd.DataFrame(rows, columns=list("abcdefg")).assign(count=np.arange(80) % 6)
-    options: dict[str, Any] = {"max_iter": 1000, **params}
-    return LogisticRegression(**options).fit(rows, y), rows
+        frame = pd.DataFrame(X, columns=[chr(97 + i) for i in range(n_features)])
+        return frame.assign(count=np.arange(80) % 6)
+    return X.astype(kind)
 
 
-def _sparse_coefficients() -> Any:
-    model, X = _classifier([0, 1, 2], C=0.05, l1_ratio=1, solver="saga", max_iter=5000)
-    return model.sparsify(), X
+def plain_rows(rows: Any) -> Any:
+    """Rows of any kind as a NumPy array."""
+    return rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
+
+
+def fitted(model: Any, rows: Any, y: Any) -> tuple[Any, Any]:
+    """A model fitted on few iterations, without the warning that says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(rows, y), rows
+
+
+def regressor(name: str, kind: str = "float64", targets: int = 0, **params: Any) -> tuple[Any, Any]:
+    """A fitted regressor of ``sklearn.linear_model`` (or another module, with a dot) and rows."""
+    import importlib
+
+    module, _, cls = name.rpartition(".")
+    rows = example_rows(kind)
+    X = plain_rows(rows)
+    weights = np.random.default_rng(1).normal(0, 1, (X.shape[1], max(1, targets)))
+    y = X @ weights + 3 + np.random.default_rng(2).normal(0, 0.1, (len(X), 1))
+    y = y.astype("float32" if kind == "float32" else "float64")
+    library = importlib.import_module(f"sklearn.{module or 'linear_model'}")
+    return fitted(getattr(library, cls)(**params), rows, y if targets else y[:, 0])
+
+
+_OTHERS: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
+    "RidgeCV": ({}, ("csr", "float32"), 2),
+    "Lasso": ({"alpha": 0.1}, ("csr", "float32"), 2),
+    "LassoCV": ({"cv": 3, "alphas": 4}, ("csr",), 0),
+    "ElasticNet": ({"alpha": 0.1}, ("csr", "frame"), 2),
+    "ElasticNetCV": ({"cv": 3, "alphas": 4}, ("csr",), 0),
+    "MultiTaskLasso": ({"alpha": 0.1}, (), 3),
+    "MultiTaskLassoCV": ({"cv": 3, "alphas": 4}, (), 2),
+    "MultiTaskElasticNet": ({"alpha": 0.1}, ("float32",), 2),
+    "MultiTaskElasticNetCV": ({"cv": 3, "alphas": 4}, (), 2),
+    "Lars": ({}, (), 2),
+    "LarsCV": ({"cv": 3}, (), 0),
+    "LassoLars": ({"alpha": 0.01}, (), 2),
+    "LassoLarsCV": ({"cv": 3}, (), 0),
+    "LassoLarsIC": ({}, (), 0),
+    "OrthogonalMatchingPursuit": ({"n_nonzero_coefs": 3}, (), 2),
+    "OrthogonalMatchingPursuitCV": ({"cv": 3}, (), 0),
+    "BayesianRidge": ({}, ("float32",), 0),
+    "ARDRegression": ({}, ("float32",), 0),
+    "HuberRegressor": ({}, ("csr",), 0),
+    "QuantileRegressor": ({"alpha": 0.01}, ("csr",), 0),
+    "TheilSenRegressor": ({"max_subpopulation": 40, "random_state": 0}, (), 0),
+    "svm.LinearSVR": ({"random_state": 0}, ("csr",), 0),
+}
+"""Parameters, kinds of rows besides an array of float64, and number of targets where many are taken."""
+
+_ONLY_MANY = ("MultiTaskLasso", "MultiTaskLassoCV", "MultiTaskElasticNet", "MultiTaskElasticNetCV")
 
 
 def examples() -> Iterator[Example]:
-    """One and more targets, two to eleven classes, every kind of label, each dtype and solver."""
-    why = "BLAS does not fix the order of additions"
-    wide: dict[str, Any] = {"ulp": 64, "absolute": 1e-12, "why": why}
-    narrow: dict[str, Any] = {"ulp": 64, "absolute": 1e-4, "why": f"{why}; fitted in float32"}
+    """One and more targets, each kind of rows, with and without an intercept."""
     for name in ("LinearRegression", "Ridge"):
-        for dtype in ("float64", "float32", "int64"):
-            bound = narrow if dtype == "float32" else wide
+        for kind in ("float64", "float32", "int64", "csr"):
+            bound = NARROW if kind == "float32" else WIDE
             for targets in (0, 1, 3):
-                yield Example(
-                    f"{name} {dtype} targets={targets}",
-                    partial(_regressor, name, dtype, targets),
-                    **bound,
-                )
-            yield Example(
-                f"{name} {dtype} no intercept",
-                partial(_regressor, name, dtype, fit_intercept=False),
-                **bound,
-            )
-    labels: dict[str, Any] = {
-        "int": [0, 1],
-        "reversed": [5, -5],
-        "bool": [False, True],
-        "float": [1.0, 2.0],
-        "text": ["no", "yes"],
-        "object": np.array(["no", "y"], object),
-        "three": [0, 1, 2],
-        "three text": ["c", "aaa", "bb"],
-        "eleven": list(range(11)),
-    }
-    for name, values in labels.items():
-        yield Example(f"LogisticRegression {name}", partial(_classifier, values), **wide)
-    yield Example("LogisticRegression frame", partial(_classifier, ["a", "b"], frame=True), **wide)
-    for count in (2, 3, 9):
-        yield Example(
-            f"LogisticRegression float32 {count}",
-            partial(_classifier, list(range(count)), "float32"),
-            **narrow,
-        )
-        yield Example(
-            f"LogisticRegression no intercept {count}",
-            partial(_classifier, list(range(count)), fit_intercept=False),
-            **wide,
-        )
-    for solver in ("newton-cg", "newton-cholesky", "sag", "saga"):
-        yield Example(
-            f"LogisticRegression {solver}",
-            partial(_classifier, [0, 1, 2], solver=solver, tol=0.01),
-            **wide,
-        )
-    yield Example(
-        "LogisticRegression liblinear", partial(_classifier, ["a", "b"], solver="liblinear"), **wide
-    )
-    yield Example("LogisticRegression sparse coefficients", _sparse_coefficients, **wide)
+                made = partial(regressor, name, kind, targets)
+                yield Example(f"{name} {kind} targets={targets}", made, **bound)
+            made = partial(regressor, name, kind, fit_intercept=False)
+            yield Example(f"{name} {kind} no intercept", made, **bound)
+    for name, (params, kinds, targets) in _OTHERS.items():
+        least = targets if name in _ONLY_MANY else 0
+        for kind in ("float64", *kinds):
+            made = partial(regressor, name, kind, least, **params)
+            yield Example(f"{name} {kind}", made, **(NARROW if kind == "float32" else WIDE))
+        if targets > least:
+            made = partial(regressor, name, "float64", targets, **params)
+            yield Example(f"{name} targets={targets}", made, **WIDE)
+        if "Theil" not in name:
+            made = partial(regressor, name, "float64", least, **params, fit_intercept=False)
+            yield Example(f"{name} no intercept", made, **WIDE)
