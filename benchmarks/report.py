@@ -16,7 +16,7 @@ PAGE = ROOT.parent / "docs" / "benchmarks.md"
 # The order of the page. Results of other questions follow.
 ORDER = (
     "lightgbm_batch", "xgboost_batch", "histgb_batch", "forest_batch", "one_row",
-    "one_row_pipeline", "import_time", "compile_time", "grid",
+    "one_row_pipeline", "import_time", "compile_time", "grid", "every_class",
 )  # fmt: skip
 
 MARKS = {
@@ -96,6 +96,8 @@ def question(result: dict[str, Any]) -> str:
         parts.append(f"*The limit.* {result['limit']}")
     if "grid" in result["extra"]:
         parts += grid(result["extra"]["grid"])
+    elif "classes" in result["extra"]:
+        parts += classes(result["extra"]["classes"])
     else:
         parts += [table(case) for case in result["cases"]]
         parts += extra(result["extra"])
@@ -157,6 +159,35 @@ def grid_cell(cell: dict[str, Any] | None) -> str:
     a_row = cell["seconds"] / cell["rows_used"] * 1e6
     fewer = "" if cell["rows_used"] == cell["rows"] else f", {cell['rows_used']:,} rows"
     return f"{ratio} {cell['best_peer']}, {a_row:.3g} µs{fewer}"
+
+
+def classes(cells: list[dict[str, Any]]) -> list[str]:
+    """Classes down, numbers of rows across: scikit-learn's time over Millrace's."""
+    sizes = sorted({cell["rows"] for cell in cells})
+    lines = [
+        row(["class", "method", *(f"{size:,} rows" for size in sizes)]),
+        row(["---"] * (len(sizes) + 2)),
+    ]
+    for name in sorted({cell["name"] for cell in cells}):
+        own = {cell["rows"]: cell for cell in cells if cell["name"] == name}
+        shown = [class_cell(own.get(size)) for size in sizes]
+        lines.append(row([f"`{name}`", next(iter(own.values()))["method"], *shown]))
+    explained = (
+        "In each cell: scikit-learn's time over Millrace's, and Millrace's time a call. Bold is below "
+        "0.9, where scikit-learn is clearly faster."
+    )
+    return [explained, "\n".join(lines)]
+
+
+def class_cell(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "–"
+    ratio = f"{cell['ratio']:.3g}"
+    ratio = f"**{ratio}**" if cell["ratio"] < 0.9 else ratio
+    fewer = "" if cell["used"] == cell["rows"] else f", {cell['used']:,} rows"
+    unit = "µs" if cell["rows"] == 1 else "ms"
+    seconds = cell["seconds"] * (1e6 if unit == "µs" else 1e3)
+    return f"{ratio} ({seconds:.3g} {unit}{fewer})"
 
 
 def extra(found: dict[str, Any]) -> list[str]:

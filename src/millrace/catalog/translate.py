@@ -326,7 +326,9 @@ def translate(
     return _finished(builder, outputs, translator)
 
 
-def translate_inverse(source: Any, forward: Program) -> Translation:
+def translate_inverse(
+    source: Any, forward: Program, sparse: Literal["csr_matrix", "csr_array"] | None = None
+) -> Translation:
     """The program of ``inverse_transform``: transformed rows in, rows as before out.
 
     Parameters
@@ -334,6 +336,8 @@ def translate_inverse(source: Any, forward: Program) -> Translation:
     source : object
     forward : Program
         The program of its other methods.
+    sparse : {"csr_matrix", "csr_array"}, optional
+        Write the program for a sparse matrix.
 
     Raises
     ------
@@ -347,9 +351,13 @@ def translate_inverse(source: Any, forward: Program) -> Translation:
             "", name, "it has no transform", "There is no way back."
         )
     columns = tuple(Column(f"x{i}") for i in range(widths(forward)[transform.step]))
-    builder = Builder(columns, form="series" if transform.shape == "vector" else "table")
+    form: Form = sparse or ("series" if transform.shape == "vector" else "table")
+    builder = Builder(columns, form=form)
+    table = builder.table
+    if sparse:
+        table = SparseValue(builder, -1, table.columns, sparse)
     translator = Translator()
-    outputs = {"inverse_transform": translator.invert(source, builder.table, "")}
+    outputs = {"inverse_transform": translator.invert(source, table, "")}
     return _finished(builder, outputs, translator)
 
 

@@ -209,7 +209,7 @@ def _compare(
 ) -> None:
     expected, refused = _answer(lambda: ask(source, method, rows))
     got, refused_too = _answer(lambda: model.call(method, rows))
-    n = len(rows)
+    n = rows.shape[0] if hasattr(rows, "shape") else len(rows)
     if refused is not None or refused_too is not None:
         if refused is not None and refused_too is not None:
             report.refused[kind] = max(report.refused.get(kind, 0), n)
@@ -254,22 +254,24 @@ class _Slack:
     @cached_property
     def allowed(self) -> float:
         """The largest distance that is near enough."""
-        program = self.model.program.only(*self.model._names[self.method]).live()
+        model = self.model.form_of(self.rows)
+        program = model.program.only(*model._names[self.method]).live()
         products = [s for s in program.steps if isinstance(s.op, MatMul)]
         weights_of = [s.op.weights.values for s in program.steps if isinstance(s.op, MatMul)]
         if not products:
             return self.stated
-        batch = self.model.adapt(self.method, self.rows)
-        columns = [
-            c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
-            for c in batch.columns
-        ]
+        columns = model.adapt(self.method, self.rows).columns
+        if isinstance(columns, list):
+            columns = [
+                c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
+                for c in columns
+            ]
         outputs = tuple(Output(str(i), s.inputs[0]) for i, s in enumerate(products))
-        factors = run(replace(program, outputs=outputs), columns, self.model.foreign)
+        factors = run(replace(program, outputs=outputs), columns, model.foreign)
         most = self.stated
         for i in range(len(products)):
             weights = np.abs(weights_of[i])
-            terms = np.abs(factors[str(i)]) @ weights
+            terms = np.asarray(abs(factors[str(i)]) @ weights)
             eps = np.finfo(terms.dtype).eps if terms.dtype.kind == "f" else 0.0
             finite = terms[np.isfinite(terms)]
             most = max(most, float(2 * len(weights) * eps * finite.max(initial=0.0)))
@@ -353,5 +355,8 @@ def ulp_distance(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray
 
 
 def _row_text(rows: Any, at: int) -> str:
+    if hasattr(rows, "toarray"):
+        rows = rows.tocsr()[at : at + 1].toarray()
+        at = 0
     row = rows.iloc[at].to_dict() if hasattr(rows, "iloc") else rows[at]
     return str(row)[:300]

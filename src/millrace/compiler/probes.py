@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.compiler.documents import collections, documents
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
     Cast,
     Concat,
     Encode,
+    Features,
     Forest,
     Guard,
     IsMissing,
     Leaves,
     Select,
     Take,
+    Terms,
     Trees,
     Where,
 )
@@ -53,7 +56,7 @@ class Probes:
     """
 
     def __init__(self, model: CompiledModel, sample: Any) -> None:
-        binding = tuple("object" if c.kind == "text" else "float64" for c in model.program.columns)
+        binding = model.program.unbound
         self.program = rewrite(model.program.bound(binding))
         self.read = self.program.used_columns
         self.columns = _columns(self.program, sample)
@@ -67,6 +70,9 @@ class Probes:
         """
         rng = np.random.default_rng(seed)
         program, columns = self.program, self.columns
+        if program.form == "series":
+            yield from _series(program, columns[0], n_rows, rng)
+            return
         block = _ordinary(columns, n_rows, rng)
         for forest, inputs in self.forests:
             _stand_on_paths(forest, inputs, block, rng)
@@ -107,6 +113,10 @@ def _columns(program: Program, sample: Any) -> list[ColumnProbes]:
             for c in _origin(program, step.inputs[0]) or ():
                 columns[c].is_text = True
                 columns[c].words.append(step.op.value)
+        elif isinstance(step.op, Terms):
+            for c in _origin(program, step.inputs[0]) or ():
+                columns[c].is_text = True
+                columns[c].words.extend(documents(step.op))
         elif isinstance(step.op, Where):
             _constant_words(program, step.inputs, columns)
     for forest, inputs in _direct_forests(program):
@@ -269,6 +279,22 @@ def _frame(
         if described.categories is not None:
             frame[described.name] = _categorical(described.categories, len(block), rng, kind)
     return frame
+
+
+def _series(
+    program: Program, column: ColumnProbes, n_rows: int, rng: np.random.Generator
+) -> Iterator[tuple[str, Any]]:
+    """One cell a row: collections, words or numbers, then odd ones among them."""
+    spread = next((s.op for s in program.steps if isinstance(s.op, Features)), None)
+    if spread is not None:
+        yield "boundary", collections(spread, n_rows, rng)
+    elif column.is_text:
+        for kind in ("boundary", "missing", "unseen"):
+            yield kind, _words(column.words, n_rows, rng, kind)
+    else:
+        known = np.array(column.numbers or [0.0, 1.0])
+        yield "boundary", rng.choice(known, n_rows)
+        yield "unseen", rng.choice(known, n_rows) + 0.5
 
 
 def _words(words: list[str], n_rows: int, rng: np.random.Generator, kind: str) -> npt.NDArray[Any]:

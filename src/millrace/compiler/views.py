@@ -26,10 +26,13 @@ def view(model: CompiledModel, form: str) -> CompiledModel:
         The source has no ``inverse_transform``.
     """
     source = model.source
-    if form == "inverse":
+    if form.startswith("inverse"):
+        if source is None and form != "inverse":
+            raise SparseInputError.not_kept(f"inverse of {model.info.source}")
         if not callable(getattr(source, "inverse_transform", None)):
             raise MethodMissingError.of("inverse_transform", model.info.source, model.methods)
-        return _linked(model, translate_inverse(source, model.program))
+        kind = form.partition(" ")[2] or None
+        return _linked(model, translate_inverse(source, model.program, kind))  # pyright: ignore[reportArgumentType]
     if source is None:
         if form == "csr_array" and "csr_matrix" in model._views:
             return model.view("csr_matrix")

@@ -92,9 +92,21 @@ KEEPS_ZERO = frozenset(
         "deg2rad",
         "expm1",
         "fabs",
+        "floor",
+        "log1p",
+        "negative",
+        "positive",
+        "rad2deg",
+        "rint",
+        "sign",
+        "sin",
+        "sinh",
+        "sqrt",
+        "square",
+        "tan",
+        "tanh",
+        "trunc",
     )
-    + ("floor", "log1p", "negative", "positive", "rad2deg", "rint", "sign", "sin", "sinh", "sqrt")
-    + ("square", "tan", "tanh", "trunc")
 )
 """Functions of one argument with ``f(0) == 0``: they keep a sparse block sparse."""
 

@@ -273,10 +273,7 @@ class CompiledModel(EstimatorMixin):
                     if answer is not None:
                         return self._answer(method, answer)
                 return self._answer(method, runnable.run(rows, n_rows))
-        if self.form_of(rows) is not self:
-            return self.form_of(rows).call(method, rows)
-        batch = self.adapt(method, rows)
-        runnable = self.runnable(method, batch.binding)
+        answer = self.form_of(rows).run_batch(method, rows)
         if (
             type(rows) is np.ndarray
             and self._takes_matrix
@@ -285,7 +282,13 @@ class CompiledModel(EstimatorMixin):
         ):
             uniform = (str(rows.dtype),) * self._width
             self._by_dtype[method, rows.dtype] = self.runnable(method, uniform)
-        return self._answer(method, runnable.run(batch.columns, batch.n_rows))
+        return answer
+
+    def run_batch(self, method: str, rows: Any) -> Any:
+        """Run one method on rows of any container that is of this program's form."""
+        batch = self.adapt(method, rows)
+        outputs = self.runnable(method, batch.binding).run(batch.columns, batch.n_rows)
+        return self._answer(method, outputs)
 
     @property
     def _takes_matrix(self) -> bool:
@@ -317,8 +320,13 @@ class CompiledModel(EstimatorMixin):
     @property
     def inverse_transform(self) -> Callable[[Any], Any]:
         """As the source object's ``inverse_transform``."""
-        inverse = self.view("inverse")
-        return lambda X: inverse.call("inverse_transform", X)
+        self.view("inverse")
+
+        def run(X: Any) -> Any:
+            form = f"inverse {sparse_kind(X)}" if is_sparse(X) else "inverse"
+            return self.view(form).run_batch("inverse_transform", X)
+
+        return run
 
     def adapt(self, method: str, rows: Any) -> Batch:
         """The columns that a method reads, from any table-like object."""

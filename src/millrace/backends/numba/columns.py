@@ -46,14 +46,19 @@ class MatrixColumns(Sequence[Array]):
             return MatrixColumns(self.matrix, positions)
         return MatrixColumns(self.matrix, tuple(self.positions[p] for p in positions))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all columns, in order, of a matrix in C order."""
+        every = self.positions is None or self.positions == tuple(range(self.matrix.shape[1]))
+        return every and self.matrix.flags.c_contiguous
+
     def rows(self, first: int, stop: int) -> MatrixColumns:
         """The same columns of a range of rows."""
         return MatrixColumns(self.matrix[first:stop], self.positions)
 
     def block(self) -> Array:
         """The columns as a matrix: the matrix itself where they are all of it, in order."""
-        width = self.matrix.shape[1]
-        if self.positions is None or self.positions == tuple(range(width)):
+        if self.positions is None or self.is_whole:
             return np.ascontiguousarray(self.matrix)
         return np.ascontiguousarray(self.matrix[:, list(self.positions)])
 

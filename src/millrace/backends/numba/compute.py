@@ -121,6 +121,38 @@ def compute(op: Op, inputs: list[Array]) -> Array:
             assert_never(op)
 
 
+class Repeated:
+    """A constant row, and the same row so often that a loop over it is worth while."""
+
+    CELLS = 512
+
+    def __init__(self, row: Array) -> None:
+        self.times = max(1, self.CELLS // max(len(row), 1))
+        self.one = row[None, :]
+        self.many = np.tile(row, self.times)[None, :]
+
+
+def with_row(ufunc: Any, block: Array, side: int, row: Repeated) -> Array:
+    """``ufunc(block, row)``, or ``ufunc(row, block)`` where the block is on side 1.
+
+    NumPy's inner loop runs along a row: on narrow blocks most time would go between the loops. So
+    several rows of the block meet as many copies of the row.
+    """
+    n_rows, width = block.shape
+    together = n_rows // row.times
+    if row.times == 1 or not together or not block.flags.c_contiguous:
+        return ufunc(block, row.one) if side == 0 else ufunc(row.one, block)
+    whole = together * row.times
+    folded = block[:whole].reshape(together, row.times * width)
+    first = ufunc(folded, row.many) if side == 0 else ufunc(row.many, folded)
+    answer = np.empty((n_rows, width), first.dtype)
+    answer[:whole] = first.reshape(whole, width)
+    if whole < n_rows:
+        rest = block[whole:]
+        answer[whole:] = ufunc(rest, row.one) if side == 0 else ufunc(row.one, rest)
+    return answer
+
+
 def _one_hot(codes: Array, width: int, dtype: str) -> Array:
     block = np.zeros((len(codes), width), dtype)
     known = (codes >= 0) & (codes < width)

@@ -14,16 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.columns import Columns, MatrixColumns, is_columns
-from millrace.backends.numba.compute import compute
+from millrace.backends.numba.compute import Repeated, compute, with_row
 from millrace.backends.numba.encode import Encoder, is_missing, text_cells
 from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
+from millrace.backends.numba.straight import plan_straight
 from millrace.backends.numba.terms import FeatureSpreader, TermCounter
 from millrace.backends.numba.trees import TreeEngine
 from millrace.errors import NonFiniteError, RefusedRowError
+from millrace.ir.arrays import Text
 from millrace.ir.ops import (
+    Binary,
     Call,
     Concat,
+    Constant,
     Encode,
     Features,
     Guard,
@@ -36,8 +40,8 @@ from millrace.ir.ops import (
     Terms,
     Trees,
 )
-from millrace.ir.program import Output, Program
-from millrace.ir.types import Block, infer, promote
+from millrace.ir.program import Output, Program, Step
+from millrace.ir.types import Block, function, infer, promote
 from millrace.runtime import sparse
 from millrace.runtime.pool import spread
 
@@ -46,8 +50,8 @@ Array = npt.NDArray[Any]
 BLOCK_ROWS = 2048
 """Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
 
-_BLOCK_CELLS = 1 << 20
-"""Cells of the widest dense block on the way: distances to many points are wide."""
+_BLOCK_CELLS = 1 << 18
+"""Cells of all dense steps of a block without trees: half of them are in the second-level cache."""
 
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
@@ -89,11 +93,25 @@ class Executable:
                 self.collections[position] = TermCounter(step.op)
             elif isinstance(step.op, Features):
                 self.collections[position] = FeatureSpreader(step.op)
+        self.by_cells = [self._is_by_cells(step) for step in program.steps]
+        self.rows_of = {
+            k: Repeated(step.op.row.values)
+            for k, step in enumerate(program.steps)
+            if isinstance(step.op, Constant) and not isinstance(step.op.row, Text)
+        }
         self.block_rows = self._block_rows()
         self._one_row = plan_row(program, self.engines, self.encoders)
         simple = all(o.shape in ("matrix", "vector") for o in program.outputs)
         self._few = self._one_row.few if self._one_row is not None and simple else None
+        self._straight = None
+        if self._one_row is None:
+            self._straight = plan_straight(program, self.types, self.engines, self.encoders)
         self._last_use = self._last_uses()
+
+    def _is_by_cells(self, step: Step) -> bool:
+        """Whether a step works on the cells of a sparse block, and is no kernel of its own."""
+        some = any(self.types[i].sparse for i in step.inputs)
+        return some and not isinstance(step.op, (Trees, Leaves, Call, Require))
 
     # -- the whole -------------------------------------------------------------------------
     def run(self, columns: Any, n_rows: int) -> dict[str, Any]:
@@ -113,8 +131,8 @@ class Executable:
             columns = MatrixColumns(columns)
         if n_rows <= max(self.block_rows, self.alone_rows):
             return self._finish([self._block(columns, 0, n_rows)])
-        blocks = -(-n_rows // self.block_rows)
-        parts: list[list[Array]] = [[] for _ in range(blocks)]
+        whole = [self._allocated(o, n_rows) for o in self.program.outputs]
+        parts: list[list[Any]] = [[] for _ in range(-(-n_rows // self.block_rows))]
 
         def work(first: int, stop: int) -> None:
             if isinstance(columns, MatrixColumns):
@@ -123,18 +141,35 @@ class Executable:
                 cut = columns[first:stop]
             else:
                 cut = [c if c is None else c[first:stop] for c in columns]
-            parts[first // self.block_rows] = self._block(cut, first, stop - first)
+            pieces = self._block(cut, first, stop - first)
+            for k, out in enumerate(whole):
+                if out is not None:
+                    out[first:stop] = pieces[k]
+                    pieces[k] = None
+            parts[first // self.block_rows] = pieces
 
         spread(work, n_rows, self.block_rows)
-        return self._finish(parts)
+        return self._finish(parts, whole)
 
     def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
         """The outputs for the cells of one row; None where only `run` will do (or will raise)."""
-        return None if self._one_row is None else self._one_row(cells)
+        prepared = self._one_row or self._straight
+        return None if prepared is None else prepared(cells)
 
-    def _finish(self, parts: list[list[Array]]) -> dict[str, Any]:
+    def _allocated(self, output: Output, n_rows: int) -> Array | None:
+        """Where the blocks of an output of numbers are written; others are put together at the end."""
+        block = self.types[output.step]
+        if block.dtype == "object" or output.shape not in ("matrix", "vector"):
+            return None
+        shape = (n_rows,) if output.shape == "vector" else (n_rows, block.width)
+        return np.empty(shape, block.dtype)
+
+    def _finish(self, parts: list[list[Any]], whole: Sequence[Any] = ()) -> dict[str, Any]:
         results: dict[str, Any] = {}
         for k, output in enumerate(self.program.outputs):
+            if whole and whole[k] is not None:
+                results[output.name] = whole[k]
+                continue
             pieces = [part[k] for part in parts]
             if output.shape.startswith("csr"):
                 results[output.name] = _sparse(pieces, output)
@@ -161,8 +196,8 @@ class Executable:
         if self.program.foreign:
             return 1 << 62
         if not self.engines:
-            widest = max((t.width for t in self.types if not t.sparse), default=1)
-            return max(min(BLOCK_ROWS, _BLOCK_CELLS // max(widest, 1)), 16)
+            width = sum(t.width for t in self.types if not t.sparse)
+            return max(min(_BLOCK_CELLS // max(width, 1), 16 * BLOCK_ROWS), 16)
         seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
         rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
         return min(max(rows, self._least_rows), 2 * BLOCK_ROWS)
@@ -186,7 +221,7 @@ class Executable:
         return drops
 
     # -- one block -------------------------------------------------------------------------
-    def _block(self, columns: Sequence[Any], first: int, n_rows: int) -> list[Array]:
+    def _block(self, columns: Sequence[Any], first: int, n_rows: int) -> list[Any]:
         values: list[Any] = []
         with np.errstate(all="ignore"):
             for position, step in enumerate(self.program.steps):
@@ -205,9 +240,7 @@ class Executable:
         first: int,
         n_rows: int,
     ) -> Any:
-        if any(sparse.is_sparse(i) for i in inputs) and not isinstance(
-            op, (Trees, Leaves, Call, Require)
-        ):
+        if self.by_cells[position]:
             names = [c.name for c in self.program.columns]
             return sparse.apply(op, [_block(i, n_rows) for i in inputs], names, first)
         match op:
@@ -240,8 +273,20 @@ class Executable:
                 return forest.leaf_id.values[reached]
             case Call():
                 return _call(op, inputs[0], self.foreign[op.key], n_rows)
+            case Binary(name) if n_rows > 1 and (row := self._row_operand(position)):
+                return with_row(function(name), _block(inputs[row[0]], n_rows), *row)
             case _:
                 return compute(op, [_block(i, n_rows) for i in inputs])
+
+    def _row_operand(self, position: int) -> tuple[int, Repeated] | None:
+        """Which input of a step is the block beside a constant row as wide as it, and that row."""
+        first, second = self.program.steps[position].inputs
+        if self.types[first].width == self.types[second].width > 1:
+            if second in self.rows_of:
+                return 0, self.rows_of[second]
+            if first in self.rows_of:
+                return 1, self.rows_of[first]
+        return None
 
     def _tree_columns(self, position: int, value: Any) -> Columns:
         """The columns that a forest reads, each in the engine's dtype or an integer dtype of codes."""
@@ -344,6 +389,8 @@ def _matrix_passes(columns: MatrixColumns, op: Guard) -> bool:
     matrix = columns.matrix
     if matrix.dtype.kind != "f" or matrix.dtype.itemsize < 4:
         return matrix.dtype.kind in "iub"
+    if op.low is None and op.high is None and columns.is_whole:
+        return _is_finite(matrix, op.allow_nan)
     most = float(np.finfo(matrix.dtype).max)
     width = len(columns)
     low, high = (
@@ -352,6 +399,24 @@ def _matrix_passes(columns: MatrixColumns, op: Guard) -> bool:
     )
     positions = np.asarray(range(width) if columns.positions is None else columns.positions)
     return bool(guard.all_pass(matrix, positions, low, high, op.allow_nan))
+
+
+_BITS = {
+    size: (
+        np.dtype(f"i{size}"),
+        np.array(np.iinfo(f"i{size}").max, f"i{size}")[()],
+        np.array(np.inf, f"f{size}").view(f"i{size}")[()],
+    )
+    for size in (4, 8)
+}
+"""By size of a float: the integer of that size, all its bits but the sign, and those of infinity."""
+
+
+def _is_finite(matrix: Array, allow_nan: bool) -> bool:
+    bits, rest, infinity = _BITS[matrix.dtype.itemsize]
+    if guard.all_below(matrix.ravel().view(bits), rest, infinity):
+        return True
+    return allow_nan and not np.isinf(matrix).any()
 
 
 def _bound(limits: Any, column: int, default: float) -> float:
@@ -428,7 +493,7 @@ def _call(op: Call, value: Any, target: Any, n_rows: int) -> Any:
     elif op.sparse is not None:
         rows = sparse.call_argument(_block(value, n_rows), op.sparse)
     elif op.frame is None:
-        rows = _block(value, n_rows)
+        rows = np.require(_block(value, n_rows), requirements="W")
     else:
         import pandas as pd
 

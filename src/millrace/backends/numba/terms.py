@@ -1,17 +1,18 @@
 """Documents and collections to sparse counts: text as UTF-8 bytes in a kernel, objects in Python.
 
 ASCII documents go to the kernel as they are. What only Python knows (`str.lower` beyond ASCII,
-`unicodedata`, a token pattern that is no plain ``\\w+``) is done in Python for the documents that need it; the
-kernel splits, looks up and counts all of them.
+`unicodedata`, a token pattern that is no run of word characters) is done in Python for the documents
+that need it; the kernel splits, looks up and counts all of them.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, compress
 from numbers import Number
 from typing import Any
 
@@ -25,35 +26,40 @@ from millrace.ir.ops import Features, Terms
 
 Array = npt.NDArray[Any]
 
-_LEAST = {
-    pattern: least
-    for least, run in ((1, r"\w+"), (2, r"\w\w+"), (2, r"\w{2,}"), (3, r"\w{3,}"), (3, r"\w\w\w+"))
-    for pattern in (run, rf"\b{run}\b", rf"(?u){run}", rf"(?u)\b{run}\b")
-}
-"""Token patterns that find runs of word characters, and how many characters a run has at least."""
+_RUN = re.compile(
+    r"(?:\(\?u\))?(\\b)?(\\[wWdDsS]|\[\^?(?:[^\]\\]|\\.)+\])((?:\2)*)(?:\+|\{([1-9]\d*),\})(\\b)?"
+)
+r"""A token pattern that finds runs of one class of characters: ``\b\w\w+\b``, ``[a-z]+``, ``\S{3,}``."""
+
+_SURROGATES = "".join(map(chr, range(0xD800, 0xE000)))
+
+
+def _run(pattern: str) -> tuple[str, int] | None:
+    r"""The class of characters of whose runs a token pattern consists, and how many a run has at least.
+
+    >>> _run(r"(?u)\b\w\w+\b"), _run("[a-z]{3,}"), _run(r"\d+|\w+"), _run(r"\b[a-z]+\b")
+    (('\\w', 2), ('[a-z]', 3), None, None)
+    """
+    found = _RUN.fullmatch(pattern)
+    if found is None:
+        return None
+    before, kind, more, least, after = found.groups()
+    if (before or after) and kind != r"\w":  # a run may begin or end within a word
+        return None
+    return kind, int(least or 1) + len(more) // len(kind)
 
 
 @cache
-def _all_classes() -> Array:
-    """The classes of all code points: letters, digits and ``_``, or whitespace, as `re` sees them."""
+def _classes(kind: str, n_points: int) -> Array:
+    """The classes of the first code points: what counts as part of a word, and whitespace."""
     from millrace.backends.numba.kernels.terms import SPACE, WORD
 
-    points = "".join(map(chr, range(0x110000)))
-    classes = np.zeros(len(points), np.uint8)
-    for pattern, bit in ((r"\w+", WORD), (r"\s+", SPACE)):
-        for run in re.finditer(pattern, points):
+    points = "".join(map(chr, range(n_points)))
+    classes = np.zeros(n_points, np.uint8)
+    for pattern, bit in ((kind, WORD), (r"\s", SPACE)):
+        for run in re.finditer(f"{pattern}+", points):
             classes[run.start() : run.end()] |= bit
     return classes
-
-
-@cache
-def _ascii_classes() -> Array:
-    """The first 128 of `_all_classes`, which take no time to find."""
-    from millrace.backends.numba.kernels.terms import SPACE, WORD
-
-    points = map(chr, range(128))
-    kinds = [(p.isalnum() or p == "_") * WORD + p.isspace() * SPACE for p in points]
-    return np.array(kinds, np.uint8)
 
 
 def _joined(texts: Sequence[bytes]) -> tuple[Array, Array]:
@@ -62,7 +68,7 @@ def _joined(texts: Sequence[bytes]) -> tuple[Array, Array]:
     return np.frombuffer(b"".join(texts), np.uint8), ends
 
 
-def _table(terms: Iterable[str]) -> Any:
+def _table(terms: Iterable[str]) -> tuple[Array, Array]:
     from millrace.backends.numba.kernels.terms import make_table
 
     return make_table(*_joined([t.encode("utf-8", "surrogatepass") for t in terms]))
@@ -83,17 +89,19 @@ class TermCounter:
         from millrace.backends.numba.kernels import terms as kernel
 
         self.op = op
-        least = _LEAST.get(op.token_pattern)
+        how, least = kernel.CHARS if op.analyzer == "char" else kernel.PADDED, 0
+        self.kind = r"\w"
         self.pattern: re.Pattern[str] | None = None
+        may_hold_surrogates = True
         if op.analyzer == "word":
-            how = kernel.WORDS
-            if least is None:
-                how, least, self.pattern = kernel.SPLIT, 0, re.compile(op.token_pattern)
-        else:
-            how, least = kernel.CHARS if op.analyzer == "char" else kernel.PADDED, 0
+            if run := _run(op.token_pattern):
+                how, (self.kind, least) = kernel.WORDS, run
+                may_hold_surrogates = re.search(self.kind, _SURROGATES) is not None
+            else:
+                how, self.pattern = kernel.SPLIT, re.compile(op.token_pattern)
         hashed = op.vocabulary is None
-        # Only whole words never hold the surrogates that scikit-learn cannot hash.
-        self.surrogates = "strict" if hashed and how != kernel.WORDS else "surrogatepass"
+        # scikit-learn cannot hash a term that holds a surrogate.
+        self.surrogates = "strict" if hashed and may_hold_surrogates else "surrogatepass"
         flags = (hashed, op.alternate_sign, op.binary)
         self.options = np.array([how, *op.ngram_range, least, *flags, op.n_features], np.int64)
         self.table = _table(op.vocabulary.values if op.vocabulary else ())
@@ -122,10 +130,10 @@ class TermCounter:
         else:
             buffer, start, stop, lower = self._from_arrow(column)
         wide = self.pattern is None and not lower.all()
-        classes = _all_classes() if wide else _ascii_classes()
+        classes = _classes(self.kind, 0x110000 if wide else 128)
         lower &= self.op.lowercase
         indptr, columns, counts = count_documents(
-            buffer, start, stop, lower, classes, self.table, self.stops, self.options
+            buffer, start, stop, lower, classes, *self.table, *self.stops, self.options
         )
         return sp.csr_matrix(
             (counts.astype(self.op.dtype), columns, indptr), shape=(len(start), self.op.n_features)
@@ -222,3 +230,198 @@ def _without_accents(document: str, how: str | None) -> str:
         return parts.encode("ascii", "ignore").decode()
     combining = unicodedata.combining
     return "".join([c for c in parts if not combining(c)])
+
+
+# -- collections ---------------------------------------------------------------------------
+
+_EXPECTED = {
+    "dict": "a mapping of names to numbers or text",
+    "pair": "pairs of a name and a number or text",
+    "string": "a collection of names",
+    "set": "a collection of labels",
+}
+_Parts = tuple[Array, Array, Array]
+"""The entries of all rows in turn: their columns, their values, and how many each row has."""
+
+
+class FeatureSpreader:
+    """One `Features` step with its names in a dictionary.
+
+    Parameters
+    ----------
+    op : Features
+    """
+
+    def __init__(self, op: Features) -> None:
+        self.op = op
+        self.dtype = np.dtype(op.dtype)
+        self.columns: dict[Any, int] | None = None
+        if op.names is not None:
+            names = op.names.values if isinstance(op.names, Text) else op.names.values.tolist()
+            self.columns = {name: i for i, name in enumerate(names)}
+
+    def __call__(self, column: Any) -> sp.csr_matrix:
+        """The values of a column of collections: (n_samples, n_features), indices sorted.
+
+        Raises
+        ------
+        ColumnTypeError
+            A cell is no collection of the kind that the step takes, or holds what has no value.
+        UnknownCategoryError
+            A feature is unknown, where the step is strict.
+        """
+        cells = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
+        try:
+            columns, values, lengths = self._parts(cells)
+        except (ColumnTypeError, UnknownCategoryError):
+            raise
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ColumnTypeError.unsupported(
+                f"the cells of the column: {error}", f"{_EXPECTED[self.op.kind]} in every row"
+            ) from error
+        indptr = np.zeros(len(cells) + 1, np.int32)
+        np.cumsum(lengths, out=indptr[1:])
+        shape = (len(cells), self.op.n_features)
+        matrix = sp.csr_matrix((values, columns.astype(np.int32), indptr), shape=shape)
+        if self.columns is None:
+            matrix.sum_duplicates()  # SciPy's own order of addition, as in the source
+        matrix.sort_indices()
+        return matrix
+
+    def _parts(self, cells: list[Any]) -> _Parts:
+        if self.op.kind == "set":
+            return self._labels(cells)
+        if self.columns is None:
+            return self._hashed(*_items(cells, self.op.kind))
+        return self._named(cells, self.columns.get)
+
+    # -- known names -----------------------------------------------------------------------
+    def _labels(self, cells: list[Any]) -> _Parts:
+        get = (self.columns or {}).get
+        columns: list[int] = []
+        lengths: list[int] = []
+        for row, cell in enumerate(cells):
+            labels = list(cell)
+            found = set(map(get, labels))
+            if None in found:
+                if self.op.strict:
+                    unknown = next(label for label in labels if get(label) is None)
+                    raise UnknownCategoryError.without_number("x0", unknown, row)
+                found.discard(None)
+            columns.extend(found)  # pyright: ignore[reportArgumentType]  # without None by now
+            lengths.append(len(found))
+        return np.array(columns, np.int64), np.ones(len(columns), self.dtype), np.array(lengths)
+
+    def _named(self, cells: list[Any], get: Callable[[Any], int | None]) -> _Parts:
+        columns: list[int] = []
+        values: list[Any] = []
+        lengths = np.empty(len(cells), np.int64)
+        separator, strict = self.op.separator, self.op.strict
+        for row, cell in enumerate(cells):
+            before = len(columns)
+            for name, value in cell.items():
+                kind = type(value)
+                if kind is str:
+                    entries = ((f"{name!s}{separator}{value!s}", 1),)
+                elif kind is float or kind is int:
+                    entries = ((name, value),)
+                else:
+                    entries = _entries(name, value, separator)
+                for feature, number in entries:
+                    column = get(feature)
+                    if column is not None:
+                        columns.append(column)
+                        values.append(number)
+                    elif strict:
+                        raise UnknownCategoryError.without_number("x0", feature, row)
+            lengths[row] = len(columns) - before
+        if self.dtype.kind != "f":
+            values = [self.dtype.type(v) for v in values]
+        return np.array(columns, np.int64), np.array(values, self.dtype), lengths
+
+    # -- hashed names ----------------------------------------------------------------------
+    def _hashed(self, names: list[Any], values: list[Any] | None, lengths: Array) -> _Parts:
+        from millrace.backends.numba.kernels.terms import hash_names
+
+        if values is None:
+            numbers = np.ones(len(names))
+        else:
+            try:
+                numbers = np.frombuffer(array("d", values))
+            except TypeError:  # text among them: `array` takes what has a float and nothing else
+                names, values = _numbered(names, values, self.op.separator)
+                numbers = np.frombuffer(array("d", values))
+        if not numbers.all():
+            kept = numbers != 0
+            names = list(compress(names, kept.tolist()))
+            rows = np.repeat(np.arange(len(lengths)), lengths)[kept]
+            numbers, lengths = numbers[kept], np.bincount(rows, minlength=len(lengths))
+        hashes = hash_names(*_encoded(names)).astype(np.int64)
+        if self.op.alternate_sign:
+            numbers = np.where(hashes < 0, -numbers, numbers)
+        if self.dtype.kind in "iu":  # Python's integers refuse what does not fit, as in the source
+            numbers = np.array(numbers.tolist(), self.dtype)
+        return np.abs(hashes) % self.op.n_features, numbers.astype(self.dtype), lengths
+
+
+def _items(cells: list[Any], kind: str) -> tuple[list[Any], list[Any] | None, Array]:
+    """Names and values of all rows in turn (no values where each counts 1), and how many each has."""
+    if kind == "dict" and set(map(type, cells)) == {dict}:
+        lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+        values = list(chain.from_iterable(map(dict.values, cells)))
+        return list(chain.from_iterable(cells)), values, lengths
+    if kind == "string" and any(isinstance(c, str) for c in cells):
+        raise TypeError("a cell is one name and no collection")
+    groups: list[list[Any]] = [list(c.items() if kind == "dict" else c) for c in cells]
+    lengths = np.fromiter(map(len, groups), np.int64, len(groups))
+    if kind == "string":
+        return list(chain.from_iterable(groups)), None, lengths
+    pairs = [(name, value) for group in groups for name, value in group]
+    return [name for name, _ in pairs], [value for _, value in pairs], lengths
+
+
+def _numbered(names: list[Any], values: list[Any], separator: str) -> tuple[list[Any], list[Any]]:
+    """Text values as part of the name, which then counts 1."""
+    names, values = names.copy(), values.copy()
+    kinds = list(map(type, values))
+    if kinds.count(float) + kinds.count(int) + kinds.count(str) == len(kinds):
+        at = -1
+        for _ in range(kinds.count(str)):  # the quickest way to the few places of one type
+            at = kinds.index(str, at + 1)
+            names[at], values[at] = f"{names[at]!s}{separator}{values[at]}", 1.0
+        return names, values
+    for at, value in enumerate(values):
+        if isinstance(value, str):
+            names[at], values[at] = f"{names[at]!s}{separator}{value!s}", 1.0
+    return names, values
+
+
+def _encoded(names: list[Any]) -> tuple[Array, Array]:
+    """Names as UTF-8 end to end, and where each ends."""
+    try:
+        text = "".join(names)
+    except TypeError:
+        for name in names:
+            if not isinstance(name, (str, bytes)):
+                raise TypeError(f"the name {name!r:.60} is no text") from None
+        return _joined([name.encode() if isinstance(name, str) else name for name in names])
+    if not text.isascii():
+        return _joined([name.encode() for name in names])
+    ends = np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), dtype=np.int64)
+    return np.frombuffer(text.encode(), np.uint8), ends
+
+
+def _entries(name: Any, value: Any, separator: str) -> list[tuple[Any, Any]]:
+    """The features of one entry of a mapping."""
+    if isinstance(value, str):
+        return [(f"{name!s}{separator}{value!s}", 1)]
+    if isinstance(value, Number) or value is None:
+        return [(name, value)]
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"the value {value!r:.60} of {name!r:.60} is neither number nor text")
+    entries: list[tuple[Any, Any]] = []
+    for part in value:
+        if not isinstance(part, str):
+            raise TypeError(f"{part!r:.60} in the value of {name!r:.60} is no text")
+        entries.append((f"{name!s}{separator}{part!s}", 1))
+    return entries

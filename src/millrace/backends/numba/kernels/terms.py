@@ -41,26 +41,29 @@ def _array(dtype: types.Type, readonly: bool = False) -> types.Array:
 
 _BYTES = _array(types.uint8, readonly=True)
 _LONGS = _array(types.int64)
-_TABLE = types.Tuple((_array(types.uint64), _array(types.uint32), _LONGS, _LONGS))
+_SLOTS, _TERMS = _array(types.uint64), _array(types.uint32)
 _INTS = _array(types.int32)
+
+_inlined = numba.njit(nogil=True, cache=True, inline="always")
+"""What is called for every byte or n-gram: a call with arrays costs more than the work in it."""
 
 
 # -- hashing -------------------------------------------------------------------------------
-@numba.njit(nogil=True, cache=True)
+@_inlined
 def _mixed(word):  # type: ignore[no-untyped-def]
     word = (word * np.uint64(0xCC9E2D51)) & _LOW
     word = ((word << np.uint64(15)) | (word >> np.uint64(17))) & _LOW
     return (word * np.uint64(0x1B873593)) & _LOW
 
 
-@numba.njit(nogil=True, cache=True)
+@_inlined
 def _tail(word, length):  # type: ignore[no-untyped-def]
     """The first ``length % 4`` bytes of a word."""
     bits = np.uint64(8 * (length & 3))
     return np.uint64(word) & ((_ONE << bits) - _ONE)
 
 
-@numba.njit(nogil=True, cache=True)
+@_inlined
 def _hash(window, at, length):  # type: ignore[no-untyped-def]
     """MurmurHash3 of `length` bytes from `at` on, unsigned."""
     h = _ZERO
@@ -101,18 +104,42 @@ def hash_names(text, end):  # type: ignore[no-untyped-def]
 
 
 # -- tables of terms -----------------------------------------------------------------------
-@numba.njit(_TABLE(_BYTES, _LONGS), nogil=True, cache=True)
+@_inlined
+def _same(window, at, length, terms, here):  # type: ignore[no-untyped-def]
+    """Whether a slice is the term whose words begin at ``terms[here]``."""
+    end = at + (length & ~3)
+    while at < end and window[at] == terms[here]:
+        at += 4
+        here += 1
+    return at == end and (length & 3 == 0 or _tail(window[at], length) == np.uint64(terms[here]))
+
+
+@_inlined
+def _find(window, at, length, slots, terms):  # type: ignore[no-untyped-def]
+    """The number of a term, -1 where it is none."""
+    h = _hash(window, at, length)
+    mask = np.uint64(len(slots) - 1)
+    place = h & mask
+    found = -1
+    while found < 0 and slots[place] != _ZERO:
+        if slots[place] >> _HALF == h:
+            here = np.int64(slots[place] & _LOW) - 1
+            if terms[here + 1] == length and _same(window, at, length, terms, here + 2):
+                found = np.int64(terms[here])
+        place = (place + _ONE) & mask
+    return found
+
+
+@numba.njit(types.Tuple((_SLOTS, _TERMS))(_BYTES, _LONGS), nogil=True, cache=True)
 def make_table(text, end):  # type: ignore[no-untyped-def]
     """A table of terms; term k ends at byte ``end[k]`` of the text, where the next one begins.
 
     Returns
     -------
     slots : uint64 (a power of two,)
-        The hash of a term and its number plus one, 32 bits each; 0 where there is none.
-    words : uint32
-        The bytes of all terms, each filled up with zeros to full words.
-    start, length : int64 (n_terms,)
-        Where the words of a term begin, and how many bytes it has.
+        The hash of a term and, plus one, where it stands in `terms`, 32 bits each; 0 where there is none.
+    terms : uint32
+        For each term its number, how many bytes it has, and its bytes filled up with zeros to full words.
     """
     n_terms = len(end)
     size = 2
@@ -121,56 +148,29 @@ def make_table(text, end):  # type: ignore[no-untyped-def]
     slots = np.zeros(size, np.uint64)
     window = np.empty(len(text), np.uint32)
     _read(text, 0, len(text), window)
-    words = np.empty(len(text) // 4 + n_terms, np.uint32)
-    start, lengths = np.empty(n_terms, np.int64), np.empty(n_terms, np.int64)
-    at = n_words = 0
+    terms = np.empty(len(text) // 4 + 3 * n_terms, np.uint32)
+    at = n = 0
     for term in range(n_terms):
         length = end[term] - at
-        start[term], lengths[term] = n_words, length
-        for k in range(0, length & ~3, 4):
-            words[n_words] = window[at + k]
-            n_words += 1
-        if length & 3:
-            words[n_words] = _tail(window[at + (length & ~3)], length)
-            n_words += 1
         h = _hash(window, at, length)
         place = h & np.uint64(size - 1)
         while slots[place] != _ZERO:
             place = (place + _ONE) & np.uint64(size - 1)
-        slots[place] = (h << _HALF) | np.uint64(term + 1)
+        slots[place] = (h << _HALF) | np.uint64(n + 1)
+        terms[n], terms[n + 1] = term, length
+        n += 2
+        for k in range(0, length & ~3, 4):
+            terms[n] = window[at + k]
+            n += 1
+        if length & 3:
+            terms[n] = _tail(window[at + (length & ~3)], length)
+            n += 1
         at = end[term]
-    return slots, words, start, lengths
-
-
-@numba.njit(nogil=True, cache=True)
-def _find(window, at, length, table):  # type: ignore[no-untyped-def]
-    """The number of a term, -1 where it is none."""
-    slots, words, start, lengths = table
-    h = _hash(window, at, length)
-    mask = np.uint64(len(slots) - 1)
-    place = h & mask
-    while slots[place] != _ZERO:
-        if slots[place] >> _HALF == h:
-            term = np.int64(slots[place] & _LOW) - 1
-            if lengths[term] == length and _same(window, at, length, words, start[term]):
-                return term
-        place = (place + _ONE) & mask
-    return -1
-
-
-@numba.njit(nogil=True, cache=True)
-def _same(window, at, length, words, here):  # type: ignore[no-untyped-def]
-    end = at + (length & ~3)
-    while at < end:
-        if window[at] != words[here]:
-            return False
-        at += 4
-        here += 1
-    return length & 3 == 0 or _tail(window[at], length) == np.uint64(words[here])
+    return slots, terms
 
 
 # -- documents to units --------------------------------------------------------------------
-@numba.njit(nogil=True, cache=True)
+@_inlined
 def _character(buffer, at, classes):  # type: ignore[no-untyped-def]
     """Bytes and class of the character at a place."""
     byte = np.int64(buffer[at])
@@ -183,19 +183,17 @@ def _character(buffer, at, classes):  # type: ignore[no-untyped-def]
     return size, classes[point]
 
 
-@numba.njit(nogil=True, cache=True)
-def _copy(buffer, at, size, lower, text, written):  # type: ignore[no-untyped-def]
-    for k in range(size):
-        text[written + k] = buffer[at + k]
-    if lower and 65 <= buffer[at] <= 90:
-        text[written] = buffer[at] + 32
-    return written + size
+@_inlined
+def _lowered(byte, lower):  # type: ignore[no-untyped-def]
+    return byte + 32 if lower and 65 <= byte <= 90 else byte
 
 
 @numba.njit(nogil=True, cache=True)
-def _by_word(buffer, at, stop, lower, classes, options, stops, text, window, first, last):  # type: ignore[no-untyped-def]
+def _by_word(  # type: ignore[no-untyped-def]
+    buffer, at, stop, lower, classes, options, slots, terms, text, window, first, last
+):
     """Write the words that are long enough and no stop words, a blank after each."""
-    split = options[HOW] == SPLIT
+    split, least = options[HOW] == SPLIT, options[LEAST]
     units = written = begin = n_chars = 0
     while at <= stop:
         size, inside, closes = 1, False, True
@@ -207,13 +205,16 @@ def _by_word(buffer, at, stop, lower, classes, options, stops, text, window, fir
         else:
             closes = not split
         if inside:
-            written = _copy(buffer, at, size, lower, text, written)
+            text[written] = _lowered(buffer[at], lower)
+            for k in range(1, size):
+                text[written + k] = buffer[at + k]
+            written += size
             n_chars += 1
         elif closes:
-            kept = n_chars >= options[LEAST]
-            if kept and len(stops[2]):
+            kept = n_chars >= least
+            if kept and len(terms):
                 _read(text, begin, written, window)
-                kept = _find(window, begin, written - begin, stops) < 0
+                kept = _find(window, begin, written - begin, slots, terms) < 0
             if kept:
                 first[units], last[units] = begin, written
                 units += 1
@@ -244,7 +245,10 @@ def _by_character(buffer, at, stop, lower, classes, text, first, last):  # type:
             text[written] = 32
             written += 1
         else:
-            written = _copy(buffer, at, size, lower, text, written)
+            text[written] = _lowered(buffer[at], lower)
+            for k in range(1, size):
+                text[written + k] = buffer[at + k]
+            written += size
         last[units] = written
         units += 1
         at = end
@@ -273,7 +277,10 @@ def _by_padded_word(buffer, at, stop, lower, classes, text, first, last, edge): 
                 edge[n_edges] = units
                 n_edges += 1
             else:
-                written = _copy(buffer, at, size, lower, text, written)
+                text[written] = _lowered(buffer[at], lower)
+                for k in range(1, size):
+                    text[written + k] = buffer[at + k]
+                written += size
             last[units] = written
             units += 1
         at += size
@@ -281,39 +288,41 @@ def _by_padded_word(buffer, at, stop, lower, classes, text, first, last, edge): 
 
 
 # -- units to counts -----------------------------------------------------------------------
-@numba.njit(nogil=True, cache=True)
-def _key(window, at, stop, table, options):  # type: ignore[no-untyped-def]
+@_inlined
+def _key(window, at, length, slots, terms, hashed, signed, width):  # type: ignore[no-untyped-def]
     """Twice the column of a term, plus one where it counts -1; negative where it has no column."""
-    if not options[HASHED]:
-        return 2 * _find(window, at, stop - at, table)
-    h = np.int64(_hash(window, at, stop - at))
-    negative = h >> 31
-    if negative:
-        h = (1 << 32) - h
-    return h % options[WIDTH] * 2 + (negative & options[SIGNED])
+    if hashed:
+        h = np.int64(_hash(window, at, length))
+        negative = h >> 31
+        if negative:
+            h = (1 << 32) - h
+        key = h % width * 2 + (negative & signed)
+    else:
+        key = 2 * _find(window, at, length, slots, terms)
+    return key
 
 
 @numba.njit(nogil=True, cache=True)
-def _keys(window, first, last, begin, end, table, options, keys, n_keys):  # type: ignore[no-untyped-def]
+def _keys(window, first, last, begin, end, slots, terms, options, keys, n_keys):  # type: ignore[no-untyped-def]
     """Append the keys of all n-grams of some units, to a longer array where this one is full."""
-    units = end - begin
-    most = min(options[LONGEST], units) - options[SHORTEST] + 1
-    needed = n_keys + max(most, 1) * units
+    units, longest = end - begin, options[LONGEST]
+    hashed, signed, width = options[HASHED], options[SIGNED], options[WIDTH]
+    needed = n_keys + max(min(longest, units) - options[SHORTEST] + 1, 1) * units
     if needed > len(keys):
         longer = np.empty(2 * needed, np.int64)
         longer[:n_keys] = keys[:n_keys]
         keys = longer
-    for n in range(options[SHORTEST], options[LONGEST] + 1):
-        if n >= units:
-            if n == units or options[HOW] == PADDED:
-                key = _key(window, first[begin], last[end - 1], table, options)
-                keys[n_keys] = key
-                n_keys += key >= 0
-            break
+    n = options[SHORTEST]
+    if options[HOW] == PADDED and n > units:
+        n = units
+    while n <= min(longest, units):
         for k in range(begin, end - n + 1):
-            key = _key(window, first[k], last[k + n - 1], table, options)
+            at = first[k]
+            length = last[k + n - 1] - at
+            key = _key(window, at, length, slots, terms, hashed, signed, width)
             keys[n_keys] = key
             n_keys += key >= 0
+        n += 1
     return keys, n_keys
 
 
@@ -362,14 +371,32 @@ def _count(keys, n_keys, binary, columns, counts, n):  # type: ignore[no-untyped
     return n
 
 
+@numba.njit(nogil=True, cache=True)
+def _doubled(array):  # type: ignore[no-untyped-def]
+    longer = np.empty(2 * len(array), array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
 @numba.njit(
     types.Tuple((_INTS, _INTS, _INTS))(
-        _BYTES, _LONGS, _LONGS, _array(types.boolean), _BYTES, _TABLE, _TABLE, _LONGS
+        _BYTES,
+        _LONGS,
+        _LONGS,
+        _array(types.boolean),
+        _BYTES,
+        _SLOTS,
+        _TERMS,
+        _SLOTS,
+        _TERMS,
+        _LONGS,
     ),
     nogil=True,
     cache=True,
 )
-def count_documents(buffer, start, stop, lower, classes, table, stops, options):  # type: ignore[no-untyped-def]
+def count_documents(  # type: ignore[no-untyped-def]
+    buffer, start, stop, lower, classes, slots, terms, stop_slots, stop_words, options
+):
     """The counts of the terms of each document, as the arrays of a CSR matrix.
 
     Parameters
@@ -381,7 +408,7 @@ def count_documents(buffer, start, stop, lower, classes, table, stops, options):
         Whether the ASCII letters of the document are still to be lower-cased.
     classes : uint8
         By code point: `WORD`, `SPACE`; 128 entries do where all documents are ASCII.
-    table, stops : see `make_table`
+    slots, terms, stop_slots, stop_words : see `make_table`
         The vocabulary, and the stop words.
     options : int64 (8,)
 
@@ -411,14 +438,25 @@ def count_documents(buffer, start, stop, lower, classes, table, stops, options):
             )
         else:
             units, written = _by_word(
-                buffer, at, end, low, classes, options, stops, text, window, first, last
+                buffer,
+                at,
+                end,
+                low,
+                classes,
+                options,
+                stop_slots,
+                stop_words,
+                text,
+                window,
+                first,
+                last,
             )
         _read(text, 0, written, window)
         if units:
-            keys, n_keys = _keys(window, first, last, 0, units, table, options, keys, 0)
+            keys, n_keys = _keys(window, first, last, 0, units, slots, terms, options, keys, 0)
         for k in range(n_edges - 1):
             keys, n_keys = _keys(
-                window, first, last, edge[k], edge[k + 1] + 1, table, options, keys, n_keys
+                window, first, last, edge[k], edge[k + 1] + 1, slots, terms, options, keys, n_keys
             )
         if len(spare) < len(keys):
             spare = np.empty(len(keys), np.int64)
@@ -428,13 +466,6 @@ def count_documents(buffer, start, stop, lower, classes, table, stops, options):
         n = _count(ordered, n_keys, options[BINARY], columns, counts, n)
         indptr[row + 1] = n
     return indptr, columns[:n].copy(), counts[:n].copy()
-
-
-@numba.njit(nogil=True, cache=True)
-def _doubled(array):  # type: ignore[no-untyped-def]
-    longer = np.empty(2 * len(array), array.dtype)
-    longer[: len(array)] = array
-    return longer
 
 
 @numba.njit(types.void(_BYTES, _LONGS, _LONGS, _array(types.boolean)), nogil=True, cache=True)
