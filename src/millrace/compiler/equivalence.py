@@ -23,6 +23,7 @@ from millrace.compiler.probes import Probes
 from millrace.errors import InputError, VerificationError
 from millrace.ir.ops import MatMul
 from millrace.ir.program import Output
+from millrace.rewrites.narrow import narrow
 
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel
@@ -255,19 +256,20 @@ class _Slack:
     def allowed(self) -> float:
         """The largest distance that is near enough."""
         model = self.model.form_of(self.rows)
-        program = model.program.only(*model._names[self.method]).live()
+        batch = model.adapt(self.method, self.rows)
+        program = narrow(model.program.bound(batch.binding).only(*model._names[self.method]).live())
         products = [s for s in program.steps if isinstance(s.op, MatMul)]
         weights_of = [s.op.weights.values for s in program.steps if isinstance(s.op, MatMul)]
         if not products:
             return self.stated
-        columns = model.adapt(self.method, self.rows).columns
+        columns = batch.columns
         if isinstance(columns, list):
             columns = [
                 c if c is None or isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
                 for c in columns
             ]
         outputs = tuple(Output(str(i), s.inputs[0]) for i, s in enumerate(products))
-        factors = run(replace(program, outputs=outputs), columns, model.foreign)
+        factors = run(replace(program, outputs=outputs).live(), columns, model.foreign)
         most = self.stated
         for i in range(len(products)):
             weights = np.abs(weights_of[i])

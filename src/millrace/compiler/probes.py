@@ -269,7 +269,9 @@ def _frame(
     for c, described in enumerate(program.columns):
         cells[described.name] = block[:, c]
         if text[c]:
-            cells[described.name] = _words(columns[c].words, len(block), rng, kind)
+            # The source may refuse odd words even where nothing depends on them; the program does not read them.
+            odd = kind if c in program.used_columns else ""
+            cells[described.name] = _words(columns[c].words, len(block), rng, odd)
     if not program.named:
         return np.column_stack([np.asarray(v, dtype=object) for v in cells.values()])
     import pandas as pd
