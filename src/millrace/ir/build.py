@@ -247,13 +247,13 @@ class Builder:
             return self.append(Constant(row))
         return self.append(Constant(Array(np.atleast_1d(np.asarray(row)))))
 
-    def concat(self, values: Sequence[Value]) -> Value:
-        """Blocks side by side."""
+    def concat(self, values: Sequence[Value], apart: bool = False) -> Value:
+        """Blocks side by side; for `apart` see `Concat`."""
         if len(values) == 1:
             return values[0]
         if all(v.step < 0 for v in values):
             return Value(self, -1, tuple(c for v in values for c in v.columns))
-        return self.append(Concat(), *values)
+        return self.append(Concat(apart), *values)
 
     def categorical(
         self, value: Value, categories: Sequence[str | int | float | bool], strict: bool = False

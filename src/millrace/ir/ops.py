@@ -88,7 +88,13 @@ class Where:
 
 @dataclass(frozen=True)
 class Concat:
-    """``numpy.hstack`` of the inputs, with NumPy's type promotion."""
+    """``numpy.hstack`` of the inputs, with NumPy's type promotion.
+
+    `apart` says that the source, where it is asked for a data frame, puts frames side by side: then
+    each column keeps the dtype that it has among the inputs.
+    """
+
+    apart: bool = False
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def _concat(
         if inside and source is not None:
             parts.append(source.pick(inside))
         first += types[i].width
-    return parts[0] if len(parts) == 1 else builder.append(Concat(), *parts)
+    return parts[0] if len(parts) == 1 else builder.append(step.op, *parts)
 
 
 def _renumbered(forest: Forest, position: dict[int, int]) -> Forest:

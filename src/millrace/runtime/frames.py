@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.errors import ColumnTypeError
-from millrace.ir.ops import Concat, Take
+from millrace.ir.ops import Concat, Guard, Require, Select, Take
 from millrace.ir.program import Program
 from millrace.ir.types import Binding, infer
 
@@ -18,13 +18,17 @@ CONTAINERS = ("default", "pandas", "polars")
 
 
 def column_dtypes(program: Program, step: int, binding: Binding) -> list[str]:
-    """The dtype that each column of a block had before it stood beside the others."""
+    """The dtype of each column in a frame: columns that are only picked or put side by side keep theirs."""
     types = infer(program, binding)
 
     def dtypes(at: int) -> list[str]:
         here = program.steps[at]
         match here.op:
-            case Concat():
+            case Select(columns):
+                return [binding[c] for c in columns]
+            case Guard() | Require():
+                return dtypes(here.inputs[0])
+            case Concat(apart=True):
                 return [d for i in here.inputs for d in dtypes(i)]
             case Take(columns):
                 below = dtypes(here.inputs[0])
@@ -50,6 +54,8 @@ def frame(
             f"a sparse answer for a {container} frame",
             "set_output(transform='default'), or a step that gives dense rows (sparse_output=False)",
         )
+    block = block.reshape(len(block), -1)
+    apart = any(d != block.dtype for d in dtypes)
     columns = {
         name: _typed(block[:, c], dtype)
         for c, (name, dtype) in enumerate(zip(names, dtypes, strict=True))
@@ -57,12 +63,15 @@ def frame(
     if container == "polars":
         import polars as pl
 
-        return pl.DataFrame(columns)
+        if apart:
+            return pl.DataFrame(columns)
+        return pl.DataFrame(block, schema=list(names), orient="row")
     import pandas as pd
 
-    index = rows.index if isinstance(rows, (pd.DataFrame, pd.Series)) else None
-    made = pd.DataFrame(columns, columns=list(names))
-    return made if index is None else made.set_axis(index, axis=0)
+    made = pd.DataFrame(columns if apart else block, columns=list(names))
+    if isinstance(rows, (pd.DataFrame, pd.Series)):
+        made = made.set_axis(rows.index, axis=0)
+    return made
 
 
 def _typed(cells: npt.NDArray[Any], dtype: str) -> Any:

@@ -334,12 +334,15 @@ class CompiledModel(EstimatorMixin):
 
     def framed(self, rows: Any) -> Any:
         """The answer of ``transform`` in the container that `set_output` chose."""
-        names = self.get_feature_names_out()
-        (output,) = (o for o in self.program.outputs if o.name == "transform")
-        block = self.call("transform", rows)
-        binding = self.form_of(rows).adapt("transform", rows).binding
-        dtypes = column_dtypes(self.program, output.step, binding)
-        return frame(block, list(names), dtypes, rows, self.info.output)
+        model = self.form_of(rows)
+        (output,) = (o for o in model.program.outputs if o.name == "transform")
+        block = model.call("transform", rows)
+        binding = model.adapt("transform", rows).binding
+        dtypes = column_dtypes(model.program, output.step, binding)
+        names = self.info.feature_names_out
+        if names is None:
+            names = [c.name for c in self.program.columns]
+        return frame(block, names, dtypes, rows, self.info.output)
 
     def _answer(self, method: str, outputs: dict[str, Any]) -> Any:
         names = self._names[method]

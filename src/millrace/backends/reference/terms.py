@@ -212,7 +212,7 @@ def _entries(
     kind = np.dtype(op.dtype).type
     if op.kind == "set":
         found = {_column(label, columns or {}, op, row) for label in cell}
-        yield from ((column, kind(1)) for column in sorted(found - {None}))  # pyright: ignore
+        yield from ((column, kind(1)) for column in sorted(found - {None}))  # pyright: ignore[reportArgumentType]
     elif columns is None:
         for name, value in _hashed_items(cell, op):
             h = murmur3(name)
@@ -238,7 +238,7 @@ def _hashed_items(cell: Any, op: Features) -> Iterator[tuple[bytes, float]]:
         cell = [(name, 1) for name in cell]
     for name, value in cell.items() if op.kind == "dict" else cell:
         if isinstance(value, str):
-            name, value = f"{name}{op.separator}{value}", 1
+            name, value = f"{name!s}{op.separator}{value!s}", 1
         if isinstance(value, bytes):
             raise TypeError(f"{value!r:.60} is no number")
         if (number := float(value)) == 0:
@@ -251,7 +251,7 @@ def _hashed_items(cell: Any, op: Features) -> Iterator[tuple[bytes, float]]:
 def _named_items(cell: Mapping[Any, Any], op: Features) -> Iterator[tuple[Any, Any]]:
     for name, value in cell.items():
         if isinstance(value, str):
-            yield f"{name}{op.separator}{value}", 1
+            yield f"{name!s}{op.separator}{value!s}", 1
         elif isinstance(value, Number) or value is None:
             yield name, value
         elif isinstance(value, Mapping) or not isinstance(value, Iterable):
@@ -260,4 +260,4 @@ def _named_items(cell: Mapping[Any, Any], op: Features) -> Iterator[tuple[Any, A
             for part in value:
                 if not isinstance(part, str):
                     raise TypeError(f"{part!r:.60} in the value of {name!r:.60} is no text")
-                yield f"{name}{op.separator}{part}", 1
+                yield f"{name!s}{op.separator}{part!s}", 1

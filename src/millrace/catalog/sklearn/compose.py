@@ -120,7 +120,7 @@ def column_transformer(source: Any, x: Value, context: Context) -> Outputs:
         numbers = [b if isinstance(b, SparseValue) else b.cast("numeric") for b in blocks]
         return {"transform": sparse(x.builder.concat(numbers), _kind(blocks))}
     blocks = [b.then(Dense()) if b.is_sparse else b for b in blocks]
-    return {"transform": x.builder.concat(blocks)}
+    return {"transform": x.builder.concat(blocks, apart=True)}
 
 
 @converts(
@@ -142,7 +142,7 @@ def feature_union(source: Any, x: Value, context: Context) -> Outputs:
         blocks.append(_weighted(result, (source.transformer_weights or {}).get(name)))
     if not blocks:
         return {"transform": x.take([])}
-    union = x.builder.concat(blocks)
+    union = x.builder.concat(blocks, apart=True)
     if any(isinstance(b, SparseValue) for b in blocks):
         return {"transform": sparse(union, _kind(blocks))}
     return {"transform": union}

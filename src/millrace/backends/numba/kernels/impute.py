@@ -7,8 +7,8 @@ import numpy as np
 
 
 @numba.njit(
-    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], "
-    "float64)",
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], "
+    "float64[::1], float64[::1], float64)",
     nogil=True,
     cache=True,
 )

@@ -287,6 +287,31 @@ def _by_padded_word(buffer, at, stop, lower, classes, text, first, last, edge): 
     return n_edges, written
 
 
+@numba.njit(nogil=True, cache=True)
+def _divide(  # type: ignore[no-untyped-def]
+    buffer, at, stop, lower, classes, options, slots, terms, text, window, first, last, edge
+):
+    """Write a document as units, those of group k from ``edge[k]`` to ``edge[k + 1]``; read its windows.
+
+    Returns the number of edges; n-grams lie within a group.
+    """
+    n_edges = units = 0
+    if options[HOW] == PADDED:
+        n_edges, written = _by_padded_word(
+            buffer, at, stop, lower, classes, text, first, last, edge
+        )
+    elif options[HOW] == CHARS:
+        units, written = _by_character(buffer, at, stop, lower, classes, text, first, last)
+    else:
+        units, written = _by_word(
+            buffer, at, stop, lower, classes, options, slots, terms, text, window, first, last
+        )
+    if units:
+        edge[0], edge[1], n_edges = 0, units - 1, 2
+    _read(text, 0, written, window)
+    return n_edges
+
+
 # -- units to counts -----------------------------------------------------------------------
 @_inlined
 def _key(window, at, length, slots, terms, hashed, signed, width):  # type: ignore[no-untyped-def]
@@ -422,41 +447,19 @@ def count_documents(  # type: ignore[no-untyped-def]
         longest = max(longest, stop[row] - start[row])
     text, window = np.empty(longest + 3, np.uint8), np.empty(longest + 3, np.uint32)
     first, last = np.empty(longest + 3, np.int64), np.empty(longest + 3, np.int64)
-    edge = np.empty(longest + 3 if options[HOW] == PADDED else 1, np.int64)
+    edge = np.empty(longest + 3, np.int64)
     keys, spare = np.empty(256, np.int64), np.empty(256, np.int64)
     indptr = np.zeros(len(start) + 1, np.int32)
     columns, counts = np.empty(1024, np.int32), np.empty(1024, np.int32)
     n = 0
     for row in range(len(start)):
-        at, end, low = start[row], stop[row], lower[row]
-        units = n_edges = n_keys = 0
-        if options[HOW] == CHARS:
-            units, written = _by_character(buffer, at, end, low, classes, text, first, last)
-        elif options[HOW] == PADDED:
-            n_edges, written = _by_padded_word(
-                buffer, at, end, low, classes, text, first, last, edge
-            )
-        else:
-            units, written = _by_word(
-                buffer,
-                at,
-                end,
-                low,
-                classes,
-                options,
-                stop_slots,
-                stop_words,
-                text,
-                window,
-                first,
-                last,
-            )
-        _read(text, 0, written, window)
-        if units:
-            keys, n_keys = _keys(window, first, last, 0, units, slots, terms, options, keys, 0)
+        place = (buffer, start[row], stop[row], lower[row], classes, options)
+        n_edges = _divide(*place, stop_slots, stop_words, text, window, first, last, edge)
+        n_keys = 0
         for k in range(n_edges - 1):
+            begin, end = edge[k], edge[k + 1] + 1
             keys, n_keys = _keys(
-                window, first, last, edge[k], edge[k + 1] + 1, slots, terms, options, keys, n_keys
+                window, first, last, begin, end, slots, terms, options, keys, n_keys
             )
         if len(spare) < len(keys):
             spare = np.empty(len(keys), np.int64)
