@@ -26,7 +26,7 @@ from millrace.catalog.registry import (
 from millrace.errors import DenseStepError, UnfittedModelError, UnsupportedModelError
 from millrace.ir.build import Builder, Value
 from millrace.ir.check import check
-from millrace.ir.ops import Call
+from millrace.ir.ops import Call, Dense
 from millrace.ir.program import Column, Form, Output, Program, Shape
 from millrace.ir.types import widths
 
@@ -39,6 +39,10 @@ METHODS: tuple[str, ...] = (
     "score_samples",
     "apply",
 )
+
+
+NARROW = 1024
+"""A sparse block of so few columns may be made dense where a step needs it, some rows at a time."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,13 @@ class Translator:
         try:
             return converter(source, x, Context(path, self))
         except (Decline, DenseStepError) as declined:
-            reason = (
-                declined.reason
-                if isinstance(declined, Decline)
-                else f"its input is sparse: {declined}"
-            )
+            reason = str(declined)
             self.foreign, self.notes, self.bounds = mark
             del self.records[position:]
+            if isinstance(declined, DenseStepError):
+                if x.is_sparse and x.width <= NARROW:
+                    return self.convert(source, _made_dense(x), path)
+                reason = f"its input is sparse: {reason}"
             return self._fall_back(source, x, path, name, reason)
 
     def invert(self, source: Any, x: Value, path: str) -> Value | Result:
@@ -187,6 +191,13 @@ class Translator:
         output = Output("x", x.at)
         program = replace(x.builder.program(), outputs=(output,)).live()
         return [self.sample.evaluate(program, self.sample.columns, self.foreign)["x"], *made_up]
+
+
+def _made_dense(x: Value) -> Value:
+    """The cells of a sparse block as a dense one; the source still takes it for sparse."""
+    dense = x.then(Dense())
+    kind = x.kind if isinstance(x, SparseValue) else "csr_matrix"
+    return SparseValue(dense.builder, dense.at, (), kind)
 
 
 def _frame_names(source: Any, x: Value) -> tuple[str, ...] | None:

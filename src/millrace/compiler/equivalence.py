@@ -224,7 +224,7 @@ def _compare(
     pairs = zip(expected, got, strict=False) if isinstance(expected, list) else [(expected, got)]
     for one, other in pairs:
         slack = _Slack(model, method, rows, report.bound_absolute)
-        _compare_arrays(_dense(one), _dense(other), method, kind, rows, report, slack)
+        _compare_arrays(*_arrays(one, other), method, kind, rows, report, slack)
 
 
 @dataclass
@@ -297,10 +297,21 @@ def _spoken(error: Exception | None, answer: Any) -> str:
     )
 
 
-def _dense(answer: Any) -> np.ndarray[Any, Any]:
-    if hasattr(answer, "toarray"):
-        return answer.toarray()
-    return np.asarray(answer)
+def _arrays(one: Any, other: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Two answers as arrays; of sparse ones with cells in the same places, the cells alone."""
+    if hasattr(one, "tocsr") and hasattr(other, "tocsr") and one.shape == other.shape:
+        first, second = one.tocsr().copy(), other.tocsr().copy()
+        for matrix in (first, second):
+            matrix.sum_duplicates()
+            matrix.eliminate_zeros()
+        if np.array_equal(first.indptr, second.indptr) and np.array_equal(
+            first.indices, second.indices
+        ):
+            return first.data, second.data
+    return (
+        one.toarray() if hasattr(one, "toarray") else np.asarray(one),
+        other.toarray() if hasattr(other, "toarray") else np.asarray(other),
+    )
 
 
 def _compare_arrays(

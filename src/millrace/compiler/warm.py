@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 
+from millrace.backends.numba import impute_nearest, points, terms
 from millrace.backends.numba.kernels.few import few_by_rank, few_by_value
 from millrace.backends.numba.kernels.row import row_sums, row_sums_by_value
 from millrace.backends.numba.trees import TreeEngine
-from millrace.ir.arrays import Array
-from millrace.ir.ops import Forest
+from millrace.ir.arrays import Array, Text
+from millrace.ir.ops import Distances, Features, Forest, ImputeNearest, Metric, Nearest, Terms
 
 
 def warm() -> int:
@@ -28,7 +30,33 @@ def warm() -> int:
             engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)], 3)
             _warm_rows(engine, value, dtype)
             runs += 1
-    return runs
+    return runs + _warm_collections() + _warm_points()
+
+
+def _warm_collections() -> int:
+    """The kernels for texts and for mappings."""
+    ops = [
+        Terms(analyzer, (1, 2), vocabulary, 4)
+        for analyzer in ("word", "char", "char_wb")
+        for vocabulary in (Text(("a", "b", "c", "d")), None)
+    ]
+    for op in ops:
+        terms.TermCounter(op)(np.array(["a b", "\u00e9 c"], object))
+    spread = Features("dict", None, 4)
+    terms.FeatureSpreader(spread)(np.array([{"a": 1.0}], object))
+    return len(ops) + 1
+
+
+def _warm_points() -> int:
+    """The kernels for distances and for what is nearest."""
+    few, metrics = np.random.default_rng(0).random((40, 3)), get_args(Metric)
+    for metric in metrics:
+        points.distances(few, Distances(Array(few), metric))
+        if metric != "nan_euclidean":
+            points.nearest(few, Nearest(Array(few), 2, metric))
+    fill = ImputeNearest(Array(few), 2, "uniform", Array(few[0]))
+    impute_nearest.impute_nearest(np.where(few < 0.5, np.nan, few), fill)
+    return len(metrics) + 1
 
 
 def _warm_rows(engine: TreeEngine, value: str, dtype: str) -> None:

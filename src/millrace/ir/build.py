@@ -178,8 +178,8 @@ class Value:
     def encode(self, encode: Encode) -> Value:
         return self._then(encode)
 
-    def one_hot(self, width: int, dtype: str = "float64") -> Value:
-        return self._then(OneHot(width, dtype))
+    def one_hot(self, width: int, dtype: str = "float64", sparse: bool = False) -> Value:
+        return self._then(OneHot(width, dtype, sparse))
 
     def gather(self, table: Array | Text) -> Value:
         return self._then(Gather(table))

@@ -390,10 +390,14 @@ class Encode:
 
 @dataclass(frozen=True)
 class OneHot:
-    """Codes (width 1) to `width` indicator columns; a code outside 0..width-1 gives zeros."""
+    """Codes (width 1) to `width` indicator columns; a code outside 0..width-1 gives zeros.
+
+    `sparse` keeps the one cell of a row that is not zero, as a source does that gives sparse columns.
+    """
 
     width: int
     dtype: str = "float64"
+    sparse: bool = False
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def _is_sparse(op: Op, inputs: Sequence[Block], binding: Binding) -> bool:
     match op:
         case Select(columns):
             return any(binding[c].startswith(CSR) for c in columns[:1])
-        case Terms() | Features() | Sparse():
+        case Terms() | Features() | Sparse() | OneHot(sparse=True):
             return True
         case Call():
             return op.gives_sparse

@@ -10,8 +10,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from millrace.backends.numba.encode import is_missing, to_dtype
-from millrace.backends.numba.impute_nearest import impute_nearest
-from millrace.backends.numba.points import distances, nearest
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
     Accumulate,
@@ -75,7 +73,8 @@ def compute(op: Op, inputs: list[Array]) -> Array:
         case Reduce(name):
             return np.asarray(getattr(np, name)(np.ascontiguousarray(inputs[0]), axis=1))[:, None]
         case OneHot(width, dtype):
-            return _one_hot(inputs[0][:, 0], width, dtype)
+            one_hot = _sparse_one_hot if op.sparse else _one_hot
+            return one_hot(inputs[0][:, 0], width, dtype)
         case Gather(table):
             picked = (table.array() if isinstance(table, Text) else table.values)[inputs[0][:, 0]]
             return picked[:, None] if picked.ndim == 1 else picked
@@ -94,12 +93,8 @@ def compute(op: Op, inputs: list[Array]) -> Array:
             return _interpolate(inputs[0], op)
         case Spline():
             return spline(op)(inputs[0][:, 0])
-        case Distances():
-            return distances(inputs[0], op)
-        case Nearest():
-            return nearest(inputs[0], op)
-        case ImputeNearest():
-            return impute_nearest(inputs[0], op)
+        case Distances() | Nearest() | ImputeNearest():
+            return _of_points(inputs[0], op)
         case Sparse():
             return sp.csr_matrix(inputs[0])
         case Dense():
@@ -153,12 +148,32 @@ def with_row(ufunc: Any, block: Array, side: int, row: Repeated) -> Array:
     return answer
 
 
+def _sparse_one_hot(codes: Array, width: int, dtype: str) -> Any:
+    known = (codes >= 0) & (codes < width)
+    ends = np.zeros(len(codes) + 1, np.int32)
+    np.cumsum(known, out=ends[1:])
+    columns = codes if known.all() else codes[known]
+    cells = np.ones(len(columns), dtype)
+    return sp.csr_matrix((cells, columns.astype(np.int32, copy=False), ends), (len(codes), width))
+
+
 def _one_hot(codes: Array, width: int, dtype: str) -> Array:
     block = np.zeros((len(codes), width), dtype)
     known = (codes >= 0) & (codes < width)
     rows = np.arange(len(codes)) if known.all() else np.flatnonzero(known)
     block[rows, codes[rows]] = 1
     return block
+
+
+def _of_points(block: Array, op: Distances | Nearest | ImputeNearest) -> Array:
+    """Steps whose kernels are loaded by the models that have them alone."""
+    if isinstance(op, ImputeNearest):
+        from millrace.backends.numba.impute_nearest import impute_nearest
+
+        return impute_nearest(block, op)
+    from millrace.backends.numba.points import distances, nearest
+
+    return distances(block, op) if isinstance(op, Distances) else nearest(block, op)
 
 
 def _search_sorted(block: Array, op: SearchSorted) -> Array:

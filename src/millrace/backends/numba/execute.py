@@ -6,7 +6,7 @@ views of the input that the tree kernels read where they lie.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,6 @@ from millrace.backends.numba.encode import Encoder, is_missing, text_cells
 from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
 from millrace.backends.numba.straight import plan_straight
-from millrace.backends.numba.terms import FeatureSpreader, TermCounter
 from millrace.backends.numba.trees import TreeEngine
 from millrace.errors import NonFiniteError, RefusedRowError
 from millrace.ir.arrays import Text
@@ -78,7 +77,7 @@ class Executable:
         self.types = infer(program, program.binding)
         self.engines: dict[int, TreeEngine] = {}
         self.encoders: dict[int, Encoder] = {}
-        self.collections: dict[int, TermCounter | FeatureSpreader] = {}
+        self.collections: dict[int, Callable[[Any], Any]] = {}
         shared = {} if shared is None else shared
         for position, step in enumerate(program.steps):
             if isinstance(step.op, (Trees, Leaves)):
@@ -89,10 +88,8 @@ class Executable:
                 self.engines[position] = shared[key]
             elif isinstance(step.op, Encode):
                 self.encoders[position] = Encoder(step.op)
-            elif isinstance(step.op, Terms):
-                self.collections[position] = TermCounter(step.op)
-            elif isinstance(step.op, Features):
-                self.collections[position] = FeatureSpreader(step.op)
+            elif isinstance(step.op, (Terms, Features)):
+                self.collections[position] = _counter(step.op)
         self.by_cells = [self._is_by_cells(step) for step in program.steps]
         self.rows_of = {
             k: Repeated(step.op.row.values)
@@ -352,6 +349,13 @@ class Executable:
                 c = step.op.columns[c]
             step = self.program.steps[step.inputs[0]]
         return self.program.columns[step.op.columns[c]].name
+
+
+def _counter(op: Terms | Features) -> Callable[[Any], Any]:
+    """What counts terms or features; its kernels are loaded by the models that have texts alone."""
+    from millrace.backends.numba.terms import FeatureSpreader, TermCounter
+
+    return TermCounter(op) if isinstance(op, Terms) else FeatureSpreader(op)
 
 
 def _is_all(positions: tuple[int, ...], matrix: Any) -> bool:

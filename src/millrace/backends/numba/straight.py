@@ -36,10 +36,12 @@ from millrace.ir.ops import (
     Guard,
     Leaves,
     MatMul,
+    OneHot,
     Op,
     Reduce,
     Require,
     Select,
+    Sparse,
     Spline,
     Take,
     Terms,
@@ -53,6 +55,10 @@ from millrace.ir.types import Block, function
 Array = npt.NDArray[Any]
 Line = Callable[..., Any]
 """What one step does to its inputs, blocks of one row."""
+
+
+WIDEST = 4096
+"""So many indicator columns of one row are kept dense, which is the faster way for few."""
 
 
 class _GivesUp(Exception):
@@ -152,6 +158,10 @@ class StraightRow:
                 return _Guarded(op, given[0])
             case Require():
                 return _required
+            case OneHot(width, indicator):
+                return partial(_indicated, np.arange(width), indicator)
+            case Dense():
+                return _first
             case Encode():
                 return partial(_encoded, self.encoders[k].cell, op)
             case Spline():
@@ -172,6 +182,8 @@ class StraightRow:
     def _select_of_array(op: Select, block: Block) -> Line:
         columns = np.array(op.columns, np.intp)
         width = len(columns)
+        if not width:
+            return lambda row: np.empty((1, 0), block.dtype)
         if (columns == np.arange(width)).all():
             return lambda row: row[None, :width]
         return lambda row: row[columns][None, :]
@@ -199,10 +211,12 @@ def plan_straight(
     engines: Mapping[int, TreeEngine],
     encoders: Mapping[int, Encoder],
 ) -> StraightRow | None:
-    """How to answer one row, or None for a program that is not dense or calls foreign code."""
-    if any(isinstance(s.op, (Call, Terms, Features, Dense)) for s in program.steps):
+    """How to answer one row, or None for a program that is sparse or calls foreign code."""
+    if program.form.startswith("csr") or any(o.shape.startswith("csr") for o in program.outputs):
         return None
-    if any(t.sparse for t in types) or any(o.shape.startswith("csr") for o in program.outputs):
+    if any(isinstance(s.op, (Call, Terms, Features, Sparse)) for s in program.steps):
+        return None
+    if any(t.sparse and t.width > WIDEST for t in types):
         return None
     return StraightRow(program, types, engines, encoders)
 
@@ -245,11 +259,15 @@ def _required(block: Array, ok: Array) -> Array:
 
 
 def _encoded(code: Callable[[Any], int], op: Encode, block: Array) -> Array:
-    cell = block[0, 0]
+    cell = block.item()
     found = op.none if cell is None else code(cell)
     if op.strict and found == op.unknown:
         raise _GivesUp
     return np.array([[found]], np.int32)
+
+
+def _indicated(columns: Array, dtype: str, codes: Array) -> Array:
+    return (codes == columns).astype(dtype)
 
 
 def _splined(spline: Line, block: Array) -> Array:

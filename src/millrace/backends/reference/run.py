@@ -185,7 +185,8 @@ def _apply(
         case Encode():
             return encode(inputs[0][:, 0], op)[:, None]
         case OneHot(width, dtype):
-            return (inputs[0] == np.arange(width)).astype(dtype)
+            indicators = (inputs[0] == np.arange(width)).astype(dtype)
+            return sparse.as_csr(indicators) if op.sparse else indicators
         case Gather(table):
             rows = table.array() if isinstance(table, Text) else table.values
             picked = rows[inputs[0][:, 0]]

@@ -43,7 +43,7 @@ def one_hot_encoder(encoder: Any, x: Value, context: Context) -> Outputs:
         encode = _encode(encoder, position, codes, unknown)
         width = int(encoder._n_features_outs[position])
         column = x.column(position).guard("OneHotEncoder", allow_nan=True)
-        blocks.append(column.encode(encode).one_hot(width, dtype))
+        blocks.append(column.encode(encode).one_hot(width, dtype, sparse=encoder.sparse_output))
     block = x.builder.concat(blocks)
     if not encoder.sparse_output:
         return {"transform": block}
