@@ -51,3 +51,27 @@ def both(program: Program, columns: Sequence[Any]) -> tuple[dict[str, Any], dict
 def notes(model: Any) -> list[str]:
     """What the model says that ONNX cannot."""
     return json.loads({p.key: p.value for p in model.metadata_props}["millrace.notes"])
+
+
+def feeds(loaded: onnxruntime.InferenceSession, program: Program, rows: Any) -> dict[str, Any]:
+    """A table as the inputs of a model: one matrix, a series, or one tensor a column."""
+    inputs = loaded.get_inputs()
+    if len(inputs) == 1 and inputs[0].name == "X" and not program.named:
+        return {"X": _tensor(np.asarray(rows), inputs[0].type)}
+    if len(inputs) == 1 and inputs[0].shape[1:] == [len(program.columns)] != [1]:
+        return {"X": _tensor(np.asarray(rows), inputs[0].type)}
+    own = {c.name: i for i, c in enumerate(program.columns)}
+    answer: dict[str, Any] = {}
+    for wanted in inputs:
+        at = own.get(wanted.name, 0)
+        cells = rows.iloc[:, at] if hasattr(rows, "iloc") else rows[:, at]
+        answer[wanted.name] = _tensor(np.asarray(cells), wanted.type)[:, None]
+    return answer
+
+
+def _tensor(cells: Any, kind: str) -> Any:
+    if kind == "tensor(string)":
+        return cells.astype(object)
+    dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64}[kind]
+    with np.errstate(over="ignore"):
+        return cells.astype(np.float64).astype(dtype)

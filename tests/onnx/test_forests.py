@@ -60,5 +60,5 @@ def test_forest_of_single_leaves(dtype: str) -> None:
 
 def test_linear_leaves_are_refused() -> None:
     bound = program(random_forest(Shape(seed=1, linear=True)), 3, "float64", "sums")
-    with pytest.raises(ExportError, match=r"Trees \(step 1 .*linear models.*linear_tree"):
+    with pytest.raises(ExportError, match=r"Trees \(step 1 .*linear models.*linear leaves"):
         export(bound, Facts("a test"))

@@ -166,7 +166,7 @@ def to_c(
     if dtype not in ("float64", "float32"):
         raise ExportError.bad_option("dtype", dtype, "'float64' or 'float32'")
     program = _rewritten(model, dtype, methods)
-    title = f"{model.info.source}: {', '.join(model.methods)}"
+    title = f"{model.info.source}: {', '.join(o.name for o in program.outputs)}"
     made = generate(program, name, _comments(model, program), title)
     about = {
         **made.about,

@@ -57,8 +57,8 @@ def to_onnx(
     onnx.ModelProto
         Where all columns are numbers, one input ``X`` (n, columns); with text among them one input
         (n, 1) for each column that is read, by its name; for a series ``X`` (n,). One output per
-        method, by its name; a list has ``predict_proba/0``, ``predict_proba/1`` ... What ONNX cannot say is
-        listed in the model's ``doc_string`` and, as JSON, in the property ``millrace.notes``.
+        method, by its name; a list has ``predict_proba/0``, ``predict_proba/1`` ... What ONNX cannot
+        say is listed in the model's ``doc_string`` and, as JSON, in the property ``millrace.notes``.
 
     Raises
     ------

@@ -65,7 +65,9 @@ class _GivesUp(Exception):
     """This row is for the general way."""
 
 
-_QUIET = frozenset("add subtract multiply negative maximum minimum less greater equal".split())
+_QUIET = frozenset(
+    ["add", "subtract", "multiply", "negative", "maximum", "minimum", "less", "greater", "equal"]
+)
 """Functions that need no `numpy.errstate`: what they warn of is rare, and then the general way."""
 
 

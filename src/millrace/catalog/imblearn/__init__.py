@@ -1,0 +1,1 @@
+"""What imbalanced-learn's fitted objects mean: scikit-learn's, without the samplers."""

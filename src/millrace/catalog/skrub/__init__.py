@@ -1,0 +1,1 @@
+"""What skrub's fitted objects mean."""
