@@ -20,6 +20,8 @@ from millrace.ir.ops import Distances, Metric, Nearest
 
 Measure = tuple[Metric, float]
 
+ROOTED: list[Measure] = [("euclidean", 2.0), ("minkowski", 3.0), ("minkowski", 1.5)]
+
 MEASURES: list[Measure] = [
     ("euclidean", 2.0),
     ("sqeuclidean", 2.0),
@@ -121,7 +123,7 @@ def test_totals_that_have_the_same_root_are_tied() -> None:
     base = rng.normal(size=(60, 2))
     points = np.concatenate([base + i * 2e-16 for i in range(5)])
     rows = rng.normal(size=(30, 2))
-    for metric, p in (("euclidean", 2.0), ("minkowski", 3.0), ("minkowski", 1.5)):
+    for metric, p in ROOTED:
         op = Nearest(Array(points), 9, metric, p)
         assert same_bits(numba_points.nearest(rows, op), reference.nearest(rows, op))
 
@@ -160,6 +162,7 @@ def test_rows_of_other_kinds(dtype: str) -> None:
 def test_the_reference_is_scipy(measure: Measure) -> None:
     metric, p = measure
     points, rows = some_points((50, 7), grid=False), some_points((20, 7), grid=False)
-    options: dict[str, Any] = {"p": p} if metric == "minkowski" else {}
-    expected = cdist(rows, points, metric, **options)
+    by_scipy: Any = cdist
+    options = {"p": p} if metric == "minkowski" else {}
+    expected = by_scipy(rows, points, metric, **options)
     assert same_bits(reference.distances(rows, points, metric, p), expected)

@@ -297,7 +297,11 @@ def public_name(cls: type) -> str:
     parts = cls.__module__.split(".")
     for length in range(1, len(parts) + 1):
         path = ".".join(parts[:length])
-        if getattr(sys.modules.get(path), cls.__name__, None) is cls:
+        try:
+            found = getattr(sys.modules.get(path), cls.__name__, None)
+        except ImportError:  # scikit-learn's experimental classes, from a pickle
+            found = cls
+        if found is cls:
             return f"{path}.{cls.__name__}"
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -337,6 +341,12 @@ def ask(source: Any, method: str, rows: Any) -> Any:
     return function(
         rows, **({option: True} if option[0].islower() else {"prediction_type": option})
     )
+
+
+def can_ask(source: Any, method: str) -> bool:
+    """Whether `ask` can ask the source object for a method."""
+    called = _registered_name(type(source)) in _REGISTRY.callers
+    return called or hasattr(source, method.partition("(")[0])
 
 
 def _registered_name(cls: type) -> str | None:

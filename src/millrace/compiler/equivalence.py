@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from millrace.backends.reference import run
-from millrace.catalog.registry import ask
+from millrace.catalog.registry import ask, can_ask
 from millrace.compiler.probes import Probes
 from millrace.errors import InputError, VerificationError
 from millrace.ir.ops import MatMul
@@ -166,7 +166,7 @@ def verify(
 
 def _comparable(model: CompiledModel, source: Any) -> tuple[str, ...]:
     """The methods, and methods with an option, that the source has; the most telling one first."""
-    names = [n for n in model._names if hasattr(source, n.partition("(")[0])]
+    names = [n for n in model._names if can_ask(source, n)]
     return tuple(sorted(names, key=lambda n: _TELLING.index(n) if n in _TELLING else len(_TELLING)))
 
 

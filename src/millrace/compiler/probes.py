@@ -269,7 +269,7 @@ def _frame(
     for c, described in enumerate(program.columns):
         cells[described.name] = block[:, c]
         if text[c]:
-            # The source may refuse odd words even where nothing depends on them; the program does not read them.
+            # The source may refuse odd words even where nothing depends on them.
             odd = kind if c in program.used_columns else ""
             cells[described.name] = _words(columns[c].words, len(block), rng, odd)
     if not program.named:

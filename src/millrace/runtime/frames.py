@@ -18,7 +18,7 @@ CONTAINERS = ("default", "pandas", "polars")
 
 
 def column_dtypes(program: Program, step: int, binding: Binding) -> list[str]:
-    """The dtype of each column in a frame: columns that are only picked or put side by side keep theirs."""
+    """The dtype of each column in a frame: what is only picked or put side by side keeps its own."""
     types = infer(program, binding)
 
     def dtypes(at: int) -> list[str]:

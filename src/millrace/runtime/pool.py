@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 _LOCK = threading.Lock()
 
@@ -65,6 +66,7 @@ def _forget_pool() -> None:
     """A forked child has the pool object but none of its threads."""
     global _LOCK
     _LOCK, _State.pool = threading.Lock(), None
+    one_thread_of_blas.lock, one_thread_of_blas.inside = threading.Lock(), 0
 
 
 if hasattr(os, "register_at_fork"):
@@ -76,6 +78,38 @@ def _pool() -> ThreadPoolExecutor:
         if _State.pool is None:
             _State.pool = ThreadPoolExecutor(max(1, get_threads() - 1), "millrace")
         return _State.pool
+
+
+class _OneThreadOfBlas:
+    """While a caller is inside, the BLAS of this process uses one thread: blocks are the parallelism.
+
+    The limit is one of the process, so callers are counted: the first one sets it, the last one lifts it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit: Any = None
+        self.controller: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                if self.controller is None:
+                    from threadpoolctl import ThreadpoolController
+
+                    self.controller = ThreadpoolController()
+                self.limit = self.controller.limit(limits=1, user_api="blas")
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+one_thread_of_blas = _OneThreadOfBlas()
 
 
 def spread(work: Callable[[int, int], None], n_rows: int, block: int) -> None:

@@ -127,8 +127,16 @@ def call_argument(block: Block, kind: str) -> Any:
 
 
 def as_csr(answer: Any) -> Any:
-    """A sparse answer of a foreign step as a block."""
-    return sp.csr_matrix(answer)
+    """A dense block, or a sparse matrix of any kind, as a CSR matrix."""
+    if sp.issparse(answer):
+        return sp.csr_matrix(answer)
+    rows, columns = np.nonzero(answer)
+    ends = np.zeros(len(answer) + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=len(answer)), out=ends[1:])
+    small = ends[-1] <= np.iinfo(np.int32).max
+    index = np.int32 if small else np.int64
+    parts = (answer[rows, columns], columns.astype(index), ends.astype(index))
+    return sp.csr_matrix(parts, shape=answer.shape)
 
 
 def stacked(pieces: Sequence[Block]) -> Block:

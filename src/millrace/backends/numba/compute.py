@@ -52,7 +52,7 @@ from millrace.ir.types import function, promote
 Array = npt.NDArray[Any]
 
 
-def compute(op: Op, inputs: list[Array]) -> Array:
+def compute(op: Op, inputs: list[Array]) -> Any:
     """The primitives that are a NumPy call on blocks."""
     match op:
         case Constant(row):
@@ -197,5 +197,5 @@ def spline(op: Spline) -> Any:
     """The spline as a function of one column."""
     from scipy.interpolate import BSpline
 
-    extrapolate = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
+    extrapolate: Any = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
     return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)

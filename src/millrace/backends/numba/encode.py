@@ -17,6 +17,10 @@ Array = npt.NDArray[Any]
 Codes = npt.NDArray[np.int32]
 
 
+_MANY = 256
+"""From so many cells on it pays to hand a column of objects to Arrow."""
+
+
 def is_nan(value: object) -> bool:
     """Whether a cell is a NaN or pandas' NA."""
     return (
@@ -96,6 +100,10 @@ class Encoder:
         return codes
 
     def _objects(self, column: Array) -> Codes:
+        if self.text and len(column) >= _MANY:
+            codes = self._objects_as_arrow(column)
+            if codes is not None:
+                return codes
         unseen: Any = object()
         get = self.lookup.get
         cells: list[Any] = [
@@ -106,6 +114,20 @@ class Encoder:
             if code is unseen:
                 code = self._unseen(column[row])
             codes[row] = code
+        return codes
+
+    def _objects_as_arrow(self, column: Array) -> Codes | None:
+        """Codes of a column of strings and missing cells by Arrow's hash table; None for a mixed one."""
+        import pyarrow as pa
+
+        try:
+            strings = pa.array(column, pa.string(), from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+            return None
+        codes = self._arrow(strings)
+        if strings.null_count:
+            for row in np.flatnonzero(strings.is_null().to_numpy(zero_copy_only=False)):
+                codes[row] = self._unseen(column[row])
         return codes
 
     def _unseen(self, value: Any) -> int:

@@ -7,6 +7,7 @@ views of the input that the tree kernels read where they lie.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +33,7 @@ from millrace.ir.ops import (
     Guard,
     IsMissing,
     Leaves,
+    MatMul,
     Op,
     Require,
     Select,
@@ -42,7 +44,7 @@ from millrace.ir.ops import (
 from millrace.ir.program import Output, Program, Step
 from millrace.ir.types import Block, function, infer, promote
 from millrace.runtime import sparse
-from millrace.runtime.pool import spread
+from millrace.runtime.pool import one_thread_of_blas, spread
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +52,10 @@ BLOCK_ROWS = 2048
 """Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
 
 _BLOCK_CELLS = 1 << 18
-"""Cells of all dense steps of a block without trees: half of them are in the second-level cache."""
+"""Cells of all dense steps of a block without trees, of which half are in the second-level cache.
+
+Wide blocks get up to four times as many, because a block of few rows is all overhead.
+"""
 
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
@@ -90,6 +95,7 @@ class Executable:
                 self.encoders[position] = Encoder(step.op)
             elif isinstance(step.op, (Terms, Features)):
                 self.collections[position] = _counter(step.op)
+        self.has_products = any(isinstance(s.op, MatMul) for s in program.steps)
         self.by_cells = [self._is_by_cells(step) for step in program.steps]
         self.rows_of = {
             k: Repeated(step.op.row.values)
@@ -145,7 +151,8 @@ class Executable:
                     pieces[k] = None
             parts[first // self.block_rows] = pieces
 
-        spread(work, n_rows, self.block_rows)
+        with one_thread_of_blas if self.has_products else nullcontext():
+            spread(work, n_rows, self.block_rows)
         return self._finish(parts, whole)
 
     def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
@@ -183,7 +190,7 @@ class Executable:
     def alone_rows(self) -> int:
         """So few rows take less time than waking another thread."""
         if not self.engines:
-            return BLOCK_ROWS
+            return self.block_rows
         seconds = 4e-9 * sum(e.quantized.planes.n_planes for e in self.engines.values())
         seconds += sum(e.seconds_per_row for e in self.engines.values())
         return min(int(_WAKE_SECONDS / seconds), 8 * BLOCK_ROWS)
@@ -193,8 +200,11 @@ class Executable:
         if self.program.foreign:
             return 1 << 62
         if not self.engines:
-            width = sum(t.width for t in self.types if not t.sparse)
-            return max(min(_BLOCK_CELLS // max(width, 1), 16 * BLOCK_ROWS), 16)
+            steps = zip(self.program.steps, self.types, strict=True)
+            dense = [t.width for s, t in steps if not t.sparse and not isinstance(s.op, Constant)]
+            width = max(sum(dense), 1)
+            few = min(4 * _BLOCK_CELLS // width, 256)
+            return max(min(_BLOCK_CELLS // width, 16 * BLOCK_ROWS), few, 16)
         seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
         rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
         return min(max(rows, self._least_rows), 2 * BLOCK_ROWS)

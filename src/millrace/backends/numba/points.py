@@ -148,4 +148,4 @@ def nearest(block: Array, op: Nearest) -> Array:
 def _pays(n_points: int, n_columns: int, k: int) -> bool:
     """Whether a tree leaves out so many tiles that looking at its boxes is worth while."""
     few_columns = 0 < n_columns <= _TREE_COLUMNS
-    return few_columns and n_points >= max(4 * _TILE, 8 * k, 32 * 2 ** (n_columns / 2))
+    return few_columns and n_points >= max(4 * _TILE, 8 * k, 32 * 2 ** (0.75 * n_columns))

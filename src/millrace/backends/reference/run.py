@@ -230,7 +230,7 @@ def _by_column(block: Block, op: SearchSorted | Interpolate) -> Block:
 def _spline(column: Block, op: Spline) -> Block:
     from scipy.interpolate import BSpline
 
-    extrapolate = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
+    extrapolate: Any = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
     return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)(column)
 
 

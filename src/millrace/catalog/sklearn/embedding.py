@@ -19,10 +19,7 @@ from millrace.catalog.sklearn._forest import example_rows, forest, read_nodes
 from millrace.catalog.sklearn._meta import as_array
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
-from millrace.ir.ops import Encode, Sparse
-
-_MANY = 512
-"""Indicators from here on are kept as a sparse block: few of them are not zero."""
+from millrace.ir.ops import Encode
 
 
 @converts("sklearn.ensemble.RandomTreesEmbedding")
@@ -37,7 +34,6 @@ def random_trees_embedding(model: Any, x: Value, context: Context) -> Outputs:
     leaves = rows.leaves(forest(nodes, np.zeros((int(nodes.is_leaf.sum()), 1)), base=np.zeros(1)))
     encoder = model.one_hot_encoder_
     widths = [len(c) for c in encoder.categories_]
-    keep_sparse = model.sparse_output and sum(widths) >= _MANY
     blocks: list[Value] = []
     for tree, (categories, width) in enumerate(zip(encoder.categories_, widths, strict=True)):
         codes = Encode(
@@ -46,8 +42,8 @@ def random_trees_embedding(model: Any, x: Value, context: Context) -> Outputs:
             strict=True,
             owner_column=f"tree {tree}",
         )
-        block = leaves.column(tree).encode(codes).one_hot(width)
-        blocks.append(block.then(Sparse()) if keep_sparse else block)
+        encoded = leaves.column(tree).encode(codes)
+        blocks.append(encoded.one_hot(width, sparse=model.sparse_output))
     embedded = x.builder.concat(blocks)
     if not model.sparse_output:
         return {"transform": embedded, "apply": leaves}

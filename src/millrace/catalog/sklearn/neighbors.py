@@ -124,8 +124,9 @@ class Search:
         from scipy.spatial.distance import cdist
 
         asked = self.points[:: -(-len(self.points) // _ASKED)]
-        options = {"p": self.p} if self.metric == "minkowski" else {}
-        far = cdist(asked, self.points, self.metric, **options)
+        options: dict[str, Any] = {"p": self.p} if self.metric == "minkowski" else {}
+        by_scipy: Any = cdist
+        far = by_scipy(asked, self.points, self.metric, **options)
         last = np.partition(far, k - 1, axis=1)[:, k - 1 : k]
         for row in np.flatnonzero((far <= last).sum(axis=1) > k):
             tied = outcomes[far[row] == last[row]]
@@ -210,6 +211,15 @@ def inverse_distances(far: Value) -> Value:
     return infinite.reduce("any").where(infinite.cast("float64"), weights)
 
 
+def of_neighbours(column: npt.NDArray[Any], at: Value) -> Value:
+    """``column[at]`` (n, k) for a number of each fitted row and the positions of neighbours.
+
+    Looked up neighbour by neighbour: a constant row would be as wide as there are fitted rows.
+    """
+    table = Array(column)
+    return at.builder.concat([at.column(i).gather(table) for i in range(at.width)])
+
+
 def one_by_one(values: Sequence[Value]) -> Value:
     """The values added one after another."""
     return reduce(lambda a, b: a + b, values)
@@ -237,7 +247,7 @@ def k_neighbors_classifier(model: Any, x: Value, context: Context) -> Outputs:
     predicted: list[Value] = []
     probabilities: list[Value] = []
     for position, own in enumerate(classes):
-        voted = x.builder.constant(targets[:, position]).pick_along(at)
+        voted = of_neighbours(targets[:, position], at)
         votes = one_by_one([_vote(voted, weights, i, len(own)) for i in range(k)])
         probabilities.append(votes / votes.reduce("sum"))
         counts = votes if weights is None else _weighted_counts(voted, weights, votes)
@@ -301,17 +311,14 @@ def k_neighbors_regressor(model: Any, x: Value, context: Context) -> Outputs:
 def _weighted_means(targets: npt.NDArray[Any], at: Value, weights: Value) -> Value:
     """``sum(targets * weights) / sum(weights)`` of each target."""
     total = weights.reduce("sum")
-    means = [
-        (at.builder.constant(column).pick_along(at) * weights).reduce("sum") / total
-        for column in targets.T
-    ]
+    means = [(of_neighbours(column, at) * weights).reduce("sum") / total for column in targets.T]
     return at.builder.concat(means)
 
 
 def _means(targets: npt.NDArray[Any], at: Value) -> Value:
     """``numpy.mean(targets[at], axis=1)``: several targets are added one neighbour after another."""
     if targets.shape[1] == 1:
-        return at.builder.constant(targets[:, 0]).pick_along(at).reduce("mean")
+        return of_neighbours(targets[:, 0], at).reduce("mean")
     if targets.dtype.kind != "f":
         targets = targets.astype(np.float64)
     table = Array(targets)

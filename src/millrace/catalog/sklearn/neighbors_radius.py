@@ -34,10 +34,10 @@ def _weights(far: Value, inside: Value, by_distance: bool) -> Value:
     """
     if not by_distance:
         return inside.cast("float64")
-    here = far.equals(np.float64(0.0))
-    inverse = far.builder.constant(np.float64(1.0)) / far
-    inverse = here.reduce("any").where(here.cast("float64"), inverse)
-    return inside.where(inverse, np.float64(0.0))
+    near = inside.where(far, np.float64(np.inf))
+    here = near.equals(np.float64(0.0))
+    inverse = far.builder.constant(np.float64(1.0)) / near
+    return here.reduce("any").where(here, inverse)
 
 
 def _require_one_way(model: Any, found: Search) -> None:

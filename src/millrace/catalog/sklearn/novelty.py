@@ -25,6 +25,7 @@ from millrace.catalog.sklearn.neighbors import (
     WHY_TIES,
     Search,
     example_rows,
+    of_neighbours,
     search,
 )
 from millrace.ir.build import Value
@@ -42,10 +43,10 @@ def local_outlier_factor(model: Any, x: Value, context: Context) -> Outputs:
     farthest = np.asarray(model._distances_fit_X_)[found.order, k - 1]
     densities = np.asarray(model._lrd)[found.order]
     found.require_settled(k, np.column_stack([farthest, densities]))
-    reached = far.combine("maximum", x.builder.constant(farthest).pick_along(at))
+    reached = far.combine("maximum", of_neighbours(farthest, at))
     mean = in_place(reached.reduce("mean"), "add", 1e-10)
     density = _one(mean) / mean
-    ratios = x.builder.constant(densities).pick_along(at) / density
+    ratios = of_neighbours(densities, at) / density
     scores = -ratios.reduce("mean")
     decision = in_place(scores, "subtract", model.offset_)
     below = decision < np.float64(0.0)

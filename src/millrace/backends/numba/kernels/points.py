@@ -130,12 +130,14 @@ def _lowest_bit(typingctx, mask):  # type: ignore[no-untyped-def]
 
 @_inlined
 def _powers(tiles, first, width, rows, row, totals, reach, p):  # type: ignore[no-untyped-def]
-    """The totals of ``minkowski``, whose powers are the C library's."""
+    """The totals of ``minkowski``, whose powers are the C library's, as far as they are within reach."""
     mask = np.uint64(0)
     for lane in range(TILE):
         total = 0.0
         for column in range(width):
             total += abs(rows[row, column] - tiles[first + TILE * column + lane]) ** p
+            if total > reach:
+                break
         totals[lane] = total
         if total <= reach:
             mask |= np.uint64(1) << np.uint64(lane)
@@ -193,7 +195,7 @@ def all_distances(tiles, rows, metric, p, out):  # type: ignore[no-untyped-def]
     totals = np.empty(TILE)
     for row in range(rows.shape[0]):
         for first in range(0, out.shape[1], TILE):
-            _meet(tiles, first // TILE, rows, row, metric, p, totals, 0.0)
+            _meet(tiles, first // TILE, rows, row, metric, p, totals, np.inf)
             part = out[row, first : first + TILE]
             if metric == EUCLIDEAN:
                 for lane in range(len(part)):
