@@ -38,8 +38,15 @@ def is_table(rows: Any) -> bool:
     return not sp.issparse(rows) and getattr(rows, "ndim", 1) == 2
 
 
+def n_rows(rows: Any) -> int:
+    """How many rows there are."""
+    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
+
+
 def take(rows: Any, positions: np.ndarray) -> Any:
     """Rows by position."""
+    if isinstance(rows, list):
+        return [rows[i] for i in positions]
     if isinstance(rows, pd.DataFrame):
         return rows.iloc[positions].reset_index(drop=True)
     return rows[positions]
@@ -320,6 +327,8 @@ def _reached_splits(
         )["x"]
     except Exception:  # the source refuses its own rows in this dtype: other batches say so
         return
+    if sp.issparse(block):
+        block = block.toarray()
     for tree in range(forest.n_trees):
         start = int(forest.start.values[tree])
         waiting = [(0, np.arange(len(block)))]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,9 @@ def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: np.concatenate([dense(p)[name] for p in parts]) for name in parts[0]}
 
 
-def cut(columns: Sequence[Any], first: int, stop: int) -> list[Any]:
+def cut(columns: Any, first: int, stop: int) -> Any:
+    if sp.issparse(columns):
+        return columns[first:stop]
     return [c if c is None else c[first:stop] for c in columns]
 
 
@@ -59,11 +62,12 @@ def adds_up_as_blas_does(program: Program) -> bool:
 
 def prepared(found: Case, method: str) -> tuple[Executable, list[Any], int]:
     """An executable of one method of an example, and a few hundred rows for it."""
-    rows = make.take(found.rows, np.arange(N_ROWS) % len(found.rows))
+    rows = make.take(found.rows, np.arange(N_ROWS) % make.n_rows(found.rows))
     with quiet():
-        batch = found.model.adapt(method, rows)
-        program = found.model.runnable(method, batch.binding).program
-    return Executable(program, {}), list(batch.columns), batch.n_rows
+        model = found.model.form_of(rows)
+        batch = model.adapt(method, rows)
+        program = model.runnable(method, batch.binding).program
+    return Executable(program, {}), batch.columns, batch.n_rows
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -93,6 +97,8 @@ def test_examples(name: str, threads: Callable[[int], None]) -> None:
 def test_one_row_of_an_example(name: str) -> None:
     """`Executable.row`, where there is one, answers as `run` does, for plain and for odd cells."""
     found = case(name)
+    if not make.is_table(found.rows):
+        pytest.skip("its input is no table")
     few = make.first(found.rows, 6)
     numbers = [c for c in make.numeric(few) if c in found.read]
     words = [c for c in make.textual(few) if c in found.read]
@@ -110,6 +116,8 @@ def test_one_row_of_an_example(name: str) -> None:
             for i in range(batch.n_rows):
                 one = cut(batch.columns, i, i + 1)
                 cells = [None if c is None else _cell(c) for c in one]
+                if any(c is not None and v is None for c, v in zip(one, cells, strict=True)):
+                    continue  # None is a null in a row of cells, and itself in an array of objects
                 got, error = outcome(lambda e=executable, c=cells: e.row(c))
                 if got is None and error is None:
                     continue  # only `run` will do

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from millrace.backends import reference
 from millrace.errors import MillraceError
 from millrace.ir import Program, check, unparse
 from millrace.rewrites import REWRITES, SIMPLIFY, rewrite, simplify
+from millrace.runtime.inputs import adapt
 from tests.conformance import rows as make
 from tests.conformance.cases import EXAMPLES, Case, case, outcome, plain_columns, quiet
 from tests.conformance.compare import difference
@@ -48,6 +50,8 @@ def batches(found: Case, dtype: str) -> Iterator[tuple[str, Any]]:
     rows = found.rows
     if make.numeric(rows):
         rows = make.as_dtype(rows, dtype)
+    elif sp.issparse(rows):
+        rows = rows.astype(dtype)
     few = make.first(rows, FEW)
     yield "own rows", few
     numbers = [c for c in make.numeric(few) if c in found.read]
@@ -73,7 +77,9 @@ def test_examples(name: str, dtype: str) -> None:
         columns, refused = outcome(lambda r=rows: plain_columns(found.program, r))
         if refused is not None:  # before any program sees it
             continue
-        binding = tuple(str(c.dtype) for c in columns)
+        binding = adapt(rows, found.program, ignore_extra=True).binding
+        if found.program.form == "table":
+            binding = tuple(str(c.dtype) for c in columns)
         bound = found.program.bound(binding)
         if binding not in written:
             written[binding] = list(chain(bound))

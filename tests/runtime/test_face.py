@@ -117,5 +117,5 @@ def test_threads_honour_the_affinity() -> None:
 
 # -- kernels ---------------------------------------------------------------------------------------
 def test_warm() -> None:
-    """Every pair of leaf dtype and row dtype, narrow and wide ranks, with and without categories."""
-    assert mr.warm() == 2 * 2 * 2 * 2
+    """Forests of every dtype, width and kind of split; texts and mappings; distances and neighbours."""
+    assert mr.warm() == 2 * 2 * 2 * 2 + 7 + 7

@@ -8,6 +8,7 @@ from millrace.catalog import Translation, translate
 from millrace.catalog.translate import takes_sparse, translate_inverse
 from millrace.compiler.link import link
 from millrace.errors import MethodMissingError, SparseInputError, UnsupportedModelError
+from millrace.ir.program import Program
 from millrace.rewrites import simplify
 from millrace.runtime.model import CompiledModel
 
@@ -35,7 +36,8 @@ def view(model: CompiledModel, form: str) -> CompiledModel:
         return _linked(model, translate_inverse(source, model.program, kind))  # pyright: ignore[reportArgumentType]
     if source is None:
         if form == "csr_array" and "csr_matrix" in model._views:
-            return model.view("csr_matrix")
+            matrices = model.view("csr_matrix")
+            return link(_of_arrays(matrices.program), matrices.info)
         raise SparseInputError.not_kept(model.info.source)
     if not takes_sparse(source):
         raise SparseInputError.refused(model.info.source)
@@ -43,6 +45,15 @@ def view(model: CompiledModel, form: str) -> CompiledModel:
         return _linked(model, translate(source, sparse=form))  # pyright: ignore[reportArgumentType]
     except UnsupportedModelError as error:
         raise SparseInputError.needs_dense(model.info.source, str(error)) from error
+
+
+def _of_arrays(program: Program) -> Program:
+    """A program of sparse matrices for sparse arrays: what comes out is of the kind that goes in."""
+    outputs = (
+        replace(o, shape="csr_array" if o.shape == "csr_matrix" else o.shape)
+        for o in program.outputs
+    )
+    return replace(program, form="csr_array", outputs=tuple(outputs))
 
 
 def _linked(model: CompiledModel, translation: Translation) -> CompiledModel:

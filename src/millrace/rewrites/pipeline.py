@@ -11,6 +11,7 @@ from collections.abc import Callable
 from millrace.ir.program import Program
 from millrace.rewrites.absorb import absorb
 from millrace.rewrites.column_kinds import column_kinds
+from millrace.rewrites.dense_one_hot import dense_one_hot
 from millrace.rewrites.encode_columns import encode_columns
 from millrace.rewrites.fold_constants import fold_constants
 from millrace.rewrites.narrow import narrow
@@ -21,6 +22,7 @@ Rewrite = Callable[[Program], Program]
 
 SIMPLIFY: tuple[Rewrite, ...] = (
     prune,
+    dense_one_hot,
     fold_constants,
     column_kinds,
 )

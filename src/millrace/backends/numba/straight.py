@@ -251,7 +251,7 @@ def _gathered(rows: Array, codes: Array) -> Array:
 
 def _concatenated(*blocks: Array, dtype: Any) -> Array:
     whole = np.concatenate(blocks, axis=1)
-    return whole if whole.dtype == dtype else whole.astype(dtype)
+    return whole if whole.dtype == dtype or whole.dtype.kind == "U" else whole.astype(dtype)
 
 
 def _required(block: Array, ok: Array) -> Array:
