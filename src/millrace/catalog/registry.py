@@ -206,6 +206,7 @@ class _Registry:
     converters: dict[str, Converter] = field(default_factory=dict)
     inverses: dict[str, Inverse] = field(default_factory=dict)
     series: set[str] = field(default_factory=set)
+    whole_families: set[str] = field(default_factory=set)
     column_readers: dict[str, ColumnReader] = field(default_factory=dict)
     callers: dict[str, Caller] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
@@ -219,6 +220,7 @@ def converts(
     columns: ColumnReader | None = None,
     call: Caller | None = None,
     series: bool = False,
+    subclasses: bool = False,
 ) -> Callable[[Converter], Converter]:
     """Register a converter for the classes of these public names.
 
@@ -232,6 +234,9 @@ def converts(
 
     `series` says that the object takes one cell a row (texts, labels, collections) and not a table;
     its input is one column.
+
+    `subclasses` says that the converter holds for classes derived from these, whatever they override:
+    it calls the object, and does not say what it means.
     """
 
     def register(converter: Converter) -> Converter:
@@ -245,6 +250,8 @@ def converts(
                 _REGISTRY.callers[name] = call
             if series:
                 _REGISTRY.series.add(name)
+            if subclasses:
+                _REGISTRY.whole_families.add(name)
         return converter
 
     return register
@@ -307,7 +314,10 @@ def public_name(cls: type) -> str:
 
 
 def lookup(cls: type) -> Converter | None:
-    """The converter of a class, or of a base class that it does not override in any method."""
+    """The converter of a class, or of a base class that it does not override in any method.
+
+    A converter of a whole family (`subclasses` of `converts`) holds for what overrides methods too.
+    """
     name = _registered_name(cls)
     return _REGISTRY.converters[name] if name else None
 
@@ -351,13 +361,15 @@ def can_ask(source: Any, method: str) -> bool:
 
 def _registered_name(cls: type) -> str | None:
     _discover()
+    overrides = False
     for base in cls.__mro__:
-        if (name := public_name(base)) in _REGISTRY.converters:
+        if (name := public_name(base)) in _REGISTRY.converters and (
+            not overrides or name in _REGISTRY.whole_families
+        ):
             return name
-        if any(
+        overrides = overrides or any(
             inspect.isfunction(v) or isinstance(v, property)
             for k, v in vars(base).items()
             if k not in ("__init__", "__repr__")
-        ):
-            return None
+        )
     return None

@@ -117,7 +117,8 @@ class Translator:
         mark = (dict(self.foreign), list(self.notes), list(self.bounds))
         self.records.append(StepRecord(path, name, "native"))
         try:
-            return converter(source, x, Context(path, self))
+            with np.errstate(all="ignore"):  # the source's own methods are where a user is warned
+                return converter(source, x, Context(path, self))
         except (Decline, DenseStepError) as declined:
             reason = str(declined)
             self.foreign, self.notes, self.bounds = mark

@@ -66,7 +66,23 @@ class _GivesUp(Exception):
 
 
 _QUIET = frozenset(
-    ["add", "subtract", "multiply", "negative", "maximum", "minimum", "less", "greater", "equal"]
+    [
+        "add",
+        "subtract",
+        "multiply",
+        "negative",
+        "maximum",
+        "minimum",
+        "abs",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "logical_and",
+        "logical_or",
+    ]
 )
 """Functions that need no `numpy.errstate`: what they warn of is rare, and then the general way."""
 
@@ -127,12 +143,26 @@ class StraightRow:
             for o in self.program.outputs
         )
         indent = "    "
-        if any(_may_warn(s.op) for s in self.program.steps):
+        if any(self._may_warn(k) for k in range(len(self.program.steps))):
             lines = ['with errstate(all="ignore"):', *(indent + line for line in lines or ["pass"])]
         lines.append(f"return {{{answers}}}")
         source = "def run(row):\n" + "".join(f"{indent}{line}\n" for line in lines)
         exec(compile(source, "<row>", "exec"), names)
         return names["run"]
+
+    def _may_warn(self, k: int) -> bool:
+        """Whether NumPy may warn of what a step does to an odd number."""
+        step = self.program.steps[k]
+        match step.op:
+            case Unary(name) | Binary(name):
+                return name not in _QUIET
+            case Cast() | CastLike():
+                before, after = (np.dtype(self.types[i].dtype) for i in (step.inputs[0], k))
+                return before.kind == "f" and not (
+                    after.kind == "f" and after.itemsize >= before.itemsize
+                )
+            case _:
+                return False
 
     def _line(self, k: int, op: Op, inputs: tuple[int, ...]) -> Line:
         """What a step does, with everything that does not depend on the row looked up."""
@@ -221,12 +251,6 @@ def plan_straight(
     if any(t.sparse and t.width > WIDEST for t in types):
         return None
     return StraightRow(program, types, engines, encoders)
-
-
-def _may_warn(op: Op) -> bool:
-    if isinstance(op, (Unary, Binary)):
-        return op.ufunc not in _QUIET
-    return isinstance(op, (Cast, CastLike, Reduce))
 
 
 # -- steps -----------------------------------------------------------------------------------------

@@ -188,14 +188,17 @@ def _raw(model: Any, x: Value, context: Context) -> tuple[Value, Value]:
 
 @converts("sklearn.ensemble.GradientBoostingRegressor")
 def boosted_regressor(model: Any, x: Value, context: Context) -> Outputs:
-    """All losses (their link is the identity); `apply` is float64, as in the source. Exact."""
+    """The first guess and the trees, added up; `apply` is float64, as in the source. Exact."""
     raw, leaves = _raw(model, x, context)
     return {"predict": vector(raw), "apply": leaves.cast("float64")}
 
 
 @converts("sklearn.ensemble.GradientBoostingClassifier")
 def boosted_classifier(model: Any, x: Value, context: Context) -> Outputs:
-    """Both losses; `apply` is three-dimensional. Exact but for the init estimators named above."""
+    """Labels, probabilities, raw scores and leaves, for both losses.
+
+    Exact but for the init estimators named above.
+    """
     raw, leaves = _raw(model, x, context)
     if raw.width == 1:
         code = (raw >= np.float64(0.0)).cast("int64")

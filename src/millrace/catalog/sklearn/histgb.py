@@ -108,14 +108,17 @@ def _forest(model: Any) -> Forest:
 
 @converts("sklearn.ensemble.HistGradientBoostingRegressor")
 def histogram_regressor(model: Any, x: Value, context: Context) -> Outputs:
-    """All losses, through the inverse of their link. Exact."""
+    """The sum of the trees, through the inverse of the loss's link. Exact."""
     raw = _rows(model, x, context).trees(_forest(model))
     return {"predict": vector(inverse_link(type(model._loss.link).__name__, raw))}
 
 
 @converts("sklearn.ensemble.HistGradientBoostingClassifier")
 def histogram_classifier(model: Any, x: Value, context: Context) -> Outputs:
-    """Binary and multiclass. Exact but for the row sums named above."""
+    """Labels, probabilities and raw scores, for two classes and for more.
+
+    Exact but for the row sums named above.
+    """
     raw = _rows(model, x, context).trees(_forest(model))
     if raw.width >= 8:
         context.bound(

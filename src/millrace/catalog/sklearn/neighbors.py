@@ -334,7 +334,7 @@ def neighbors_graph(model: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.neighbors.NeighborhoodComponentsAnalysis")
 def neighborhood_components(model: Any, x: Value, context: Context) -> Outputs:
-    """``x @ components_.T``; BLAS does not fix the order of additions."""
+    """``x @ components_.T``, whose order of additions BLAS does not fix."""
     return {"transform": checked(x, type(model).__name__) @ np.asarray(model.components_).T}
 
 

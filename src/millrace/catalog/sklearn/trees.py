@@ -38,7 +38,7 @@ def _single(tree: Any, columns: list[int]) -> Forest:
 
 @converts("sklearn.tree.DecisionTreeRegressor", "sklearn.tree.ExtraTreeRegressor")
 def tree_regressor(tree: Any, x: Value, context: Context) -> Outputs:
-    """One tree, one or several targets. Exact."""
+    """The value of the leaf that a row reaches, one or several targets. Exact."""
     x = validated(tree, x)
     model = _single(tree, list(range(tree.n_outputs_)))
     return {"predict": regression(x.trees(model)), "apply": vector(x.leaves(model))}
@@ -46,7 +46,7 @@ def tree_regressor(tree: Any, x: Value, context: Context) -> Outputs:
 
 @converts("sklearn.tree.DecisionTreeClassifier", "sklearn.tree.ExtraTreeClassifier")
 def tree_classifier(tree: Any, x: Value, context: Context) -> Outputs:
-    """One tree, one or several outputs. Exact. The first of equally probable classes wins."""
+    """The likeliest class of the leaf that a row reaches, one or several outputs. Exact."""
     x = validated(tree, x)
     parts = class_columns(np.atleast_1d(tree.n_classes_).tolist(), int(tree.tree_.max_n_classes))
     model = _single(tree, [c for part in parts for c in part])

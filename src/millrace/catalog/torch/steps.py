@@ -1,6 +1,6 @@
 """Steps that run through torch.
 
-A ``torch.nn.Sequential`` gets the rows as a tensor in the dtype of its parameters; ``predict`` is what
+A ``torch.nn.Module`` gets the rows as a tensor in the dtype of its parameters; ``predict`` is what
 its ``forward`` answers in evaluation mode, without gradients. A skorch net is called by its own methods,
 which take the dtype of its parameters only (float32 as a rule), here as there.
 
@@ -106,11 +106,12 @@ def _called(
 
 
 @converts(
-    "torch.nn.Sequential",
+    "torch.nn.Module",
+    subclasses=True,
     columns=_module_columns,
     call=lambda source, method, rows: getattr(Forward(source), method)(rows),
 )
-def sequential(module: Any, x: Value, context: Context) -> Outputs:
+def module(module: Any, x: Value, context: Context) -> Outputs:
     """``predict``: what the layers make of the rows, by torch itself.
 
     Declines: answers of three or more dimensions.
@@ -152,6 +153,23 @@ def _sequential() -> tuple[Any, Any]:
     return _layers(3), _rows()
 
 
+def _own_class() -> tuple[Any, Any]:
+    import torch
+
+    class Residual(torch.nn.Module):
+        """A class of the user's own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(4, 4)
+
+        def forward(self, rows: Any) -> Any:
+            return (rows + torch.relu(self.inner(rows))).sum(dim=1)
+
+    torch.manual_seed(1)
+    return Residual(), _rows()
+
+
 def _net(kind: str, scaled: bool) -> tuple[Any, Any]:
     import skorch
     from sklearn.pipeline import make_pipeline
@@ -177,6 +195,7 @@ def examples() -> Iterator[Example]:
     if importlib.util.find_spec("torch") is None:
         return
     yield Example("Sequential", _sequential, **_BOUND)
+    yield Example("a class derived from Module", _own_class, **_BOUND)
     if importlib.util.find_spec("skorch") is None:
         return
     yield Example("NeuralNetClassifier", lambda: _net("classifier", False), **_BOUND)
