@@ -119,8 +119,14 @@ def _evidence() -> dict[str, _Class]:
         warnings.simplefilter("ignore")
         for _, example in examples():
             fitted, rows = example.make()
-            _learn(seen, public_name(type(fitted)), _translated(example, fitted, rows))
+            _learn(seen, _known_name(type(fitted)), _translated(example, fitted, rows))
     return seen
+
+
+def _known_name(cls: type) -> str:
+    """The name that a class is registered by: its own or that of a base class."""
+    names = [public_name(base) for base in cls.__mro__]
+    return next((n for n in names if n in registered()), names[0])
 
 
 def _translated(example: Example, fitted: Any, rows: Any) -> Translation:
@@ -139,8 +145,8 @@ def _learn(seen: dict[str, _Class], root: str, translation: Translation) -> None
     classes: dict[str, str] = {}
     for record in translation.records:
         parent = classes.get(record.path.rpartition("/")[0], root)
-        name = parent if _is_private(record.source) else record.source
-        classes[record.path] = name
+        name = root if not record.path else record.source
+        classes[record.path] = name = parent if _is_private(name) else name
         seen[name].native |= record.status == "native"
         if record.reason:
             seen[name].reasons[re.sub(r" _\w+", "", record.reason)] = None

@@ -8,6 +8,7 @@ are `MillraceError`; each is also the built-in class that a caller would expect 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 
 
@@ -50,7 +51,16 @@ class UnfittedModelError(MillraceError, ValueError):
 
 
 class UnsupportedModelError(MillraceError, TypeError):
-    """The object, or a step inside it, can neither be converted nor called as it is."""
+    """The object, or a step inside it, can neither be converted nor called as it is.
+
+    Attributes
+    ----------
+    step, reason : str
+        The step as a message names it, and why; empty where the message says it all.
+    """
+
+    step: str = ""
+    reason: str = ""
 
     @classmethod
     def unknown_class(cls, path: str, class_name: str) -> UnsupportedModelError:
@@ -66,7 +76,9 @@ class UnsupportedModelError(MillraceError, TypeError):
         cls, path: str, class_name: str, reason: str, remedy: str
     ) -> UnsupportedModelError:
         where = f" at step {path!r}" if path else ""
-        return cls(f"Cannot compile {class_name}{where}: {reason}. {remedy}")
+        error = cls(f"Cannot compile {class_name}{where}: {reason}. {remedy}")
+        error.step, error.reason = f"step {path!r} ({class_name})" if path else class_name, reason
+        return error
 
 
 class InputError(MillraceError, ValueError):
@@ -118,6 +130,13 @@ class ShapeError(InputError):
         shown = ", ".join(f"{n!r}: {k}" for n, k in list(lengths.items())[:8])
         return cls(
             f"The columns have different lengths ({shown}). Pass as many cells for each column."
+        )
+
+    @classmethod
+    def repeated_names(cls, names: Sequence[str]) -> ShapeError:
+        return cls(
+            f"The input has several columns of one name ({_listing(list(names))}), the model was fitted "
+            f"on columns with names of their own. Drop or rename the others."
         )
 
     @classmethod
@@ -197,32 +216,38 @@ class RefusedRowError(InputError):
 class SparseInputError(InputError, TypeError):
     """A sparse matrix for a model with a step that needs every cell."""
 
-    def for_rows(self, shape: tuple[int, int]) -> SparseInputError:
+    def for_rows(self, shape: tuple[int, ...]) -> SparseInputError:
         """The same, with the size that these rows would take."""
-        size = shape[0] * shape[1] * 8 / 2**30
+        size, unit = math.prod(shape) * 8.0, "bytes"
+        for larger in ("KiB", "MiB", "GiB", "TiB"):
+            if size >= 1024:
+                size, unit = size / 1024, larger
+        cells = " x ".join(f"{n:,}" for n in shape)
         return SparseInputError(
-            f"{self} These {shape[0]:,} x {shape[1]:,} cells would take {size:,.2f} GiB as float64."
+            f"{self} These {cells} cells would take {size:,.4g} {unit} as float64."
         )
 
     @classmethod
-    def refused(cls, source: str) -> SparseInputError:
+    def needs_dense(cls, step: str, source: str, why: str) -> SparseInputError:
+        whose = step if step == source else f"{step} of this {source}"
         return cls(
-            f"A sparse matrix was given, but {source} takes dense rows only, here as in its own "
-            f"methods. Pass X.toarray(), or X[first:last].toarray() for some rows at a time."
-        )
-
-    @classmethod
-    def needs_dense(cls, source: str, why: str) -> SparseInputError:
-        return cls(
-            f"A sparse matrix was given, but a step of {source} needs dense rows: {why} "
-            f"Pass X.toarray() if that fits into memory, or some rows at a time."
+            f"A sparse matrix was given, but {whose} needs dense rows: {why}. Pass X.toarray() if "
+            f"that fits into memory, or X[first:last].toarray() for some rows at a time."
         )
 
     @classmethod
     def not_kept(cls, source: str) -> SparseInputError:
         return cls(
             f"A sparse matrix was given, but the file of this {source} holds no program for sparse "
-            f"rows. Save it again from the fitted object, or pass X.toarray()."
+            f"rows: the source refuses them, or answers them by Python code that a file cannot hold. "
+            f"Pass X.toarray(), or compile the fitted object again and use it without a file."
+        )
+
+    @classmethod
+    def no_method(cls, method: str, source: str) -> SparseInputError:
+        return cls(
+            f"A sparse matrix was given, but {method} of {source} takes dense rows only. Pass "
+            f"X.toarray(), or X[first:last].toarray() for some rows at a time."
         )
 
 

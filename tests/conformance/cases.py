@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -23,6 +24,18 @@ from millrace.runtime.inputs import adapt, sparse_kind
 EXAMPLES: dict[str, Example] = {
     f"{module}: {example.name}": example for module, example in examples()
 }
+
+
+def a_share(names: Iterable[str], one_of: int) -> list[str]:
+    """One name of so many of each module, and the first: where every one would take too long."""
+    chosen: list[str] = []
+    seen: Counter[str] = Counter()
+    for name in names:
+        module = name.partition(":")[0]
+        if seen[module] % one_of == 0:
+            chosen.append(name)
+        seen[module] += 1
+    return chosen
 
 
 @contextmanager

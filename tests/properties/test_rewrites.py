@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from millrace.backends import reference
 from millrace.errors import MillraceError
-from millrace.ir import Program, check, unparse
+from millrace.ir import MatMul, Program, check, unparse
 from millrace.rewrites import REWRITES, SIMPLIFY, rewrite, simplify
 from millrace.runtime.inputs import adapt
 from tests.conformance import rows as make
-from tests.conformance.cases import EXAMPLES, Case, case, outcome, plain_columns, quiet
+from tests.conformance.cases import EXAMPLES, Case, a_share, case, outcome, plain_columns, quiet
 from tests.conformance.compare import difference
 from tests.properties.programs import RECIPES, Recipe, random_columns, random_program
 
@@ -34,13 +34,17 @@ def chain(program: Program) -> Iterator[tuple[str, Program]]:
 
 
 def disagreement(
-    before: Any, refused: Exception | None, after: Any, error: Exception | None
+    before: Any,
+    refused: Exception | None,
+    after: Any,
+    error: Exception | None,
+    bound: tuple[int, float] = (0, 0.0),
 ) -> str | None:
     if refused is not None:
         return None if error is not None else "answers what was refused before"
     if error is not None:
         return f"raises {type(error).__name__}: {str(error)[:200]}"
-    found = (difference(before[name], after[name]) for name in before)
+    found = (difference(before[name], after[name], *bound) for name in before)
     return next((f for f in found if f), None)
 
 
@@ -68,7 +72,7 @@ def batches(found: Case, dtype: str) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", a_share(EXAMPLES, 2))
 def test_examples(name: str, dtype: str) -> None:
     found = case(name)
     written: dict[tuple[str, ...], list[tuple[str, Program]]] = {}
@@ -87,9 +91,16 @@ def test_examples(name: str, dtype: str) -> None:
             expected, refused = outcome(lambda p=bound, c=columns: run(found, p, c))
             for rewritten, after in written[binding]:
                 got, error = outcome(lambda p=after, c=columns: run(found, p, c))
-                if problem := disagreement(expected, refused, got, error):
+                allowed = slack(found, bound)
+                if problem := disagreement(expected, refused, got, error, allowed):
                     problems.append(f"after {rewritten}, on {kind}: {problem}")
     assert not problems, "\n".join(problems)
+
+
+def slack(found: Case, program: Program) -> tuple[int, float]:
+    """BLAS adds up another way where a rewrite leaves it a block of another layout."""
+    products = any(isinstance(s.op, MatMul) for s in program.steps)
+    return (found.example.ulp, found.example.absolute) if products else (0, 0.0)
 
 
 def run(found: Case, program: Program, columns: Any) -> Any:

@@ -162,11 +162,19 @@ class Translator:
         series = isinstance(x, SeriesValue)
         inverse = "inverse_transform" in methods
         frame = None if series or inverse else _frame_names(source, x)
-        sparse = x.kind if isinstance(x, SparseValue) else None
+        sparse = "csr_matrix" if x.is_sparse else None
+        if isinstance(x, SparseValue):
+            sparse = x.kind
         rows = [_contained(r, frame, sparse, series) for r in self._probe_rows(source, x)]
+        if sparse is not None:
+            rows = [r for r in rows if hasattr(r, "tocsr")]
         outputs: dict[str, Value | Result] = {}
+        problem = ""
         for method in methods:
-            if result := _probe(source, rows, method):
+            result = _probe(source, rows, method)
+            if isinstance(result, Exception):
+                problem = problem or f"{type(result).__name__}: {result}".rstrip(". \n")
+            else:
                 width, dtype, shape = result
                 csr = shape.startswith("csr")
                 call = Call(key, method, path, reason, width, dtype, frame, sparse, series, csr)
@@ -175,7 +183,8 @@ class Translator:
             raise UnsupportedModelError.declined(
                 path,
                 name,
-                f"{reason}, and calling its methods on made-up rows failed",
+                f"{reason}, and its own methods fail on "
+                f"{'sparse' if sparse else 'made-up'} rows ({problem})",
                 "Pass a few rows of the kind that it was fitted on: compile(fitted, sample=X).",
             )
         return outputs
@@ -225,12 +234,17 @@ def _contained(block: Any, frame: tuple[str, ...] | None, sparse: str | None, se
     return pd.DataFrame(block, columns=list(frame)).infer_objects()
 
 
-def _probe(source: Any, candidates: list[Any], method: str) -> tuple[int, str, Shape] | None:
-    """Width, dtype and shape of a foreign method's answer, learned by calling it on a few rows."""
+def _probe(source: Any, candidates: list[Any], method: str) -> tuple[int, str, Shape] | Exception:
+    """Width, dtype and shape of a foreign method's answer, learned by calling it on a few rows.
+
+    Where it answers none of them: its error on the first.
+    """
+    refused: Exception | None = None
     for rows in candidates:
         try:
             answer = getattr(source, method)(rows)
-        except Exception:
+        except Exception as error:
+            refused = refused or error
             continue
         if hasattr(answer, "toarray"):
             kind = "csr_array" if type(answer).__name__.endswith("array") else "csr_matrix"
@@ -240,7 +254,8 @@ def _probe(source: Any, candidates: list[Any], method: str) -> tuple[int, str, S
         if block.ndim in (1, 2):
             width = 1 if block.ndim == 1 else block.shape[1]
             return width, dtype, "vector" if block.ndim == 1 else "matrix"
-    return None
+        refused = refused or ValueError(f"{method} answers with {block.ndim} dimensions")
+    return refused or ValueError(f"there are no rows to call {method} with")
 
 
 def require_fitted(source: Any, path: str) -> None:
@@ -259,11 +274,35 @@ def require_fitted(source: Any, path: str) -> None:
 
 
 def takes_sparse(source: Any) -> bool:
-    """Whether an object says that it takes sparse rows; true where it says nothing."""
+    """Whether an object takes sparse rows by its own word; true where it says nothing.
+
+    A pipeline says no where any of its steps does, though a later step may get dense rows from the
+    step before it: its steps, like the parts of a union, are judged one by one when they are converted.
+    """
+    if _says_sparse(source) or any(hasattr(source, name) for name in _STEPS):
+        return True
+    parts = _parts(source)
+    return not all(_says_sparse(p) for p in parts) and all(takes_sparse(p) for p in parts)
+
+
+_STEPS = ("steps", "transformer_list", "transformers_")
+
+
+def _says_sparse(source: Any) -> bool:
     try:
         return bool(source.__sklearn_tags__().input_tags.sparse)
     except AttributeError:
         return True
+
+
+def _parts(source: Any) -> list[Any]:
+    """The estimators inside that a meta-estimator asks for its tags."""
+    for attribute in ("best_estimator_", "estimator_", "estimators_", "estimator"):
+        found = getattr(source, attribute, None)
+        parts = found if isinstance(found, list) else [found]
+        if parts and all(hasattr(p, "fit") for p in parts):
+            return parts
+    return []
 
 
 class SeriesColumns(tuple[Column, ...]):

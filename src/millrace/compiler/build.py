@@ -17,8 +17,9 @@ from millrace.catalog.registry import public_name
 from millrace.catalog.translate import Sample, reading
 from millrace.compiler.link import link
 from millrace.rewrites import simplify
-from millrace.runtime.inputs import adapt, is_sparse
+from millrace.runtime.inputs import FLAT, adapt, is_sparse
 from millrace.runtime.model import CompiledModel, ModelInfo
+from millrace.runtime.samples import first, for_source
 
 VERIFY_SECONDS = 0.25
 """Time that `compile` gives the rows that verification makes up; `model.verify` takes longer."""
@@ -56,6 +57,8 @@ def compile(
     VerificationError
         The compiled model does not answer as the source does.
     """
+    if sample is not None:
+        sample = for_source(sample, reading(fitted).form)
     translation = translate(fitted, _sample(fitted, sample))
     translation = replace(translation, program=simplify(translation.program))
     model = link(translation.program, _info(fitted, translation), translation.foreign, fitted)
@@ -69,10 +72,11 @@ def _sample(fitted: Any, rows: Any) -> Sample | None:
     """The first rows of the sample, for foreign steps."""
     if rows is None:
         return None
-    few = rows.slice(0, 8) if hasattr(rows, "slice") else rows[:8]
+    program = reading(fitted)
+    few = first(rows, 8)
     if is_sparse(few):
         few = few.toarray() if hasattr(few, "toarray") else few.sparse.to_dense()
-    batch = adapt(few, reading(fitted), ignore_extra=True)
+    batch = adapt(few, program, ignore_extra=True, flat=public_name(type(fitted)) == FLAT)
     cells = [
         c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
         for c in batch.columns

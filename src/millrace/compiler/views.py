@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from millrace.catalog import Translation, translate
-from millrace.catalog.translate import takes_sparse, translate_inverse
+from millrace.catalog.translate import translate_inverse
 from millrace.compiler.link import link
 from millrace.errors import MethodMissingError, SparseInputError, UnsupportedModelError
 from millrace.ir.program import Program
 from millrace.rewrites import simplify
 from millrace.runtime.model import CompiledModel
 
-FORMS = ("csr_matrix", "inverse")
+FORMS = ("csr_matrix", "inverse", "inverse csr_matrix")
 """What a model file keeps beside the program of dense rows."""
 
 
@@ -27,6 +27,10 @@ def view(model: CompiledModel, form: str) -> CompiledModel:
         The source has no ``inverse_transform``.
     """
     source = model.source
+    matrices = form.replace("csr_array", "csr_matrix")
+    if source is None and matrices != form and matrices in model._views:
+        kept_one = model.view(matrices)
+        return link(_of_arrays(kept_one.program), kept_one.info)
     if form.startswith("inverse"):
         if source is None and form != "inverse":
             raise SparseInputError.not_kept(f"inverse of {model.info.source}")
@@ -35,16 +39,12 @@ def view(model: CompiledModel, form: str) -> CompiledModel:
         kind = form.partition(" ")[2] or None
         return _linked(model, translate_inverse(source, model.program, kind))  # pyright: ignore[reportArgumentType]
     if source is None:
-        if form == "csr_array" and "csr_matrix" in model._views:
-            matrices = model.view("csr_matrix")
-            return link(_of_arrays(matrices.program), matrices.info)
         raise SparseInputError.not_kept(model.info.source)
-    if not takes_sparse(source):
-        raise SparseInputError.refused(model.info.source)
     try:
         return _linked(model, translate(source, sparse=form))  # pyright: ignore[reportArgumentType]
     except UnsupportedModelError as error:
-        raise SparseInputError.needs_dense(model.info.source, str(error)) from error
+        step, why = error.step or model.info.source, error.reason or str(error)
+        raise SparseInputError.needs_dense(step, model.info.source, why) from error
 
 
 def _of_arrays(program: Program) -> Program:

@@ -159,7 +159,9 @@ class Value:
 
     def reduce(
         self,
-        function: Literal["sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"],
+        function: Literal[
+            "sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin", "square_sum"
+        ],
     ) -> Value:
         return self._then(Reduce(function))
 

@@ -113,9 +113,14 @@ class MatMul:
 
 @dataclass(frozen=True)
 class Reduce:
-    """Reduce each row to one value: ``numpy.<name>(x, axis=1)``, result width 1."""
+    """Reduce each row to one value: ``numpy.<name>(x, axis=1)``, result width 1.
 
-    function: Literal["sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin"]
+    ``square_sum`` is ``numpy.einsum("ij,ij->i", x, x)``, which adds in another order than ``sum``.
+    """
+
+    function: Literal[
+        "sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin", "square_sum"
+    ]
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,13 @@ def _is_sparse(op: Op, inputs: Sequence[Block], binding: Binding) -> bool:
             return any(b.sparse for b in inputs)
         case Take() | Cast() | CastLike() | Guard() | Require():
             return first.sparse
-        case Dense() | MatMul() | Trees() | Leaves() | Reduce("sum" | "mean" | "max" | "min"):
+        case (
+            Dense()
+            | MatMul()
+            | Trees()
+            | Leaves()
+            | Reduce("sum" | "mean" | "max" | "min" | "square_sum")
+        ):
             return False
         case Unary(ufunc) if ufunc in KEEPS_ZERO:
             return first.sparse
@@ -247,6 +253,8 @@ def _dense_result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
         case Reduce(name):
             if name in ("argmax", "argmin"):
                 return Block("int64", 1)
+            if name == "square_sum":
+                return Block(inputs[0].dtype, 1)
             probe = getattr(np, name)(np.zeros((1, 1), inputs[0].dtype), axis=1)
             return Block(str(probe.dtype), 1)
         case Encode():

@@ -7,6 +7,7 @@ looked into by ``sklearn.inspection``. scikit-learn is imported by the methods t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +36,12 @@ class EstimatorMixin:
         """Nothing: a compiled model is fitted for good."""
         return self
 
+    @property
+    def fit_transform(self) -> Callable[..., Any]:
+        """``transform``, where the source has it."""
+        transform = self.transform  # pyright: ignore[reportAttributeAccessIssue]
+        return lambda X, y=None, **parameters: transform(X)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """No parameters: they are those of the object that was compiled."""
         return {}
@@ -56,9 +63,12 @@ class EstimatorMixin:
         return self
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of a classifier, R^2 of a regressor, on these rows."""
+        """Accuracy of a classifier, R^2 of a regressor, or what a search was told to score by."""
         from sklearn.metrics import accuracy_score, r2_score
 
+        scorer = getattr(getattr(self, "source", None), "scorer_", None)
+        if callable(scorer):
+            return float(scorer(self, X, y))  # pyright: ignore[reportArgumentType]
         kinds = {"classifier": accuracy_score, "regressor": r2_score}
         measure = kinds.get(self.info.estimator_type or "")
         if measure is None:

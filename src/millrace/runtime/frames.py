@@ -54,7 +54,7 @@ def frame(
             f"a sparse answer for a {container} frame",
             "set_output(transform='default'), or a step that gives dense rows (sparse_output=False)",
         )
-    block = block.reshape(len(block), -1)
+    block = block[:, None] if block.ndim == 1 else block
     apart = any(d != block.dtype for d in dtypes)
     columns = {
         name: _typed(block[:, c], dtype)

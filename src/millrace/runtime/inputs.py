@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,17 @@ from millrace.errors import (
     ExtraColumnsError,
     MissingColumnsError,
     ShapeError,
-    UnknownCategoryError,
 )
-from millrace.ir.arrays import NULL
-from millrace.ir.program import Column, Program
+from millrace.ir.ops import Call, Features, Terms
+from millrace.ir.program import Program
 from millrace.ir.types import ABSENT, CSR
+from millrace.runtime.columns import ColumnData, column_data
 
-ColumnData = Any
-"""A one-dimensional NumPy array (numbers, or objects), or a pyarrow array of text."""
+FLAT = "sklearn.isotonic.IsotonicRegression"
+"""The only class that takes its only column as a one-dimensional array, too."""
+
+_BY_COLUMN = ("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
+"""Encoders read a frame column by column, also one of sparse columns; of a matrix they want it dense."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Batch:
     binding: tuple[str, ...]
 
 
-def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
+def adapt(rows: Any, program: Program, ignore_extra: bool = False, flat: bool = False) -> Batch:
     """The columns that a program reads, from any table-like object.
 
     Parameters
@@ -54,16 +58,18 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
     program : Program
     ignore_extra : bool
         Whether columns that the model was not fitted on are passed over silently.
+    flat : bool
+        Whether the only column may come as a one-dimensional array or series.
 
     Raises
     ------
     MissingColumnsError, ExtraColumnsError, ShapeError, ColumnTypeError, UnknownCategoryError
     """
     if program.form.startswith("csr"):
-        return _sparse_batch(rows, program)
+        return _sparse_batch(rows, program, ignore_extra)
     if program.form == "series":
-        return _series_batch(rows, program.columns[0])
-    names, get, n_rows = _reader(rows)
+        return _series_batch(rows, program)
+    names, get, n_rows = _reader({"x0": rows} if flat and is_flat(rows) else rows)
     used = program.used_columns
     columns: list[ColumnData | None] = [None] * len(program.columns)
     if names is not None and program.named:
@@ -71,14 +77,13 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False) -> Batch:
         _check_names(names, own, program, ignore_extra)
         for position in used:
             column = program.columns[position]
-            columns[position] = _column(get(own[column.name]), column)
+            columns[position] = column_data(get(names.index(own[column.name])), column)
     else:
         width = len(names) if names is not None else get(None)
         if width != len(program.columns):
             raise ShapeError.wrong_width(width, len(program.columns))
         for position in used:
-            source = names[position] if names is not None else position
-            columns[position] = _column(get(source), program.columns[position])
+            columns[position] = column_data(get(position), program.columns[position])
     binding = tuple(
         _unread_dtype(rows, names, i, program) if c is None else _dtype(c)
         for i, c in enumerate(columns)
@@ -96,13 +101,34 @@ def is_sparse(rows: Any) -> bool:
     return bool(dtypes) and all(hasattr(d, "fill_value") for d in dtypes)
 
 
+def reads_by_column(classes: Sequence[str]) -> bool:
+    """Whether an object is an encoder of columns, or a pipeline that begins with one.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Of the object and what it is made of, in the order of conversion.
+    """
+    names = (c.rsplit(".", 1)[-1] for c in classes)
+    return next((n for n in names if n != "Pipeline"), "") in _BY_COLUMN
+
+
 def sparse_kind(rows: Any) -> str:
     """The container that scikit-learn makes of sparse rows: ``csr_matrix`` or ``csr_array``."""
     return "csr_array" if type(rows).__name__.endswith("_array") else "csr_matrix"
 
 
-def _sparse_batch(rows: Any, program: Program) -> Batch:
-    matrix = rows.tocsr() if hasattr(rows, "tocsr") else rows.sparse.to_coo().tocsr()
+def is_flat(rows: Any) -> bool:
+    """Whether rows are one-dimensional: an array or series, or a list of numbers."""
+    if isinstance(rows, (list, tuple)):
+        return all(c is None or isinstance(c, (int, float, np.generic)) for c in rows[:1])
+    if type(rows).__module__.split(".")[0] == "pyarrow":
+        return hasattr(rows, "null_count")
+    return len(getattr(rows, "shape", ())) == 1
+
+
+def _sparse_batch(rows: Any, program: Program, ignore_extra: bool) -> Batch:
+    matrix = rows.tocsr() if hasattr(rows, "tocsr") else _frame_matrix(rows, program, ignore_extra)
     if matrix.ndim != 2:
         raise ShapeError.wrong_dimensions(matrix.ndim)
     if matrix.shape[1] != len(program.columns):
@@ -116,24 +142,81 @@ def _sparse_batch(rows: Any, program: Program) -> Batch:
     return Batch(matrix, matrix.shape[0], binding)
 
 
-def _series_batch(rows: Any, column: Column) -> Batch:
+def _frame_matrix(rows: Any, program: Program, ignore_extra: bool) -> Any:
+    """A pandas frame of sparse columns as a CSR matrix of the program's columns, found by name."""
+    names = [str(c) for c in rows.columns]
+    if any(c.name != f"x{i}" for i, c in enumerate(program.columns)):
+        own = _own_names(names, program)
+        _check_names(names, own, program, ignore_extra)
+        to = {names.index(own[c.name]): i for i, c in enumerate(program.columns) if c.name in own}
+    elif len(names) == len(program.columns):
+        to = {i: i for i in range(len(names))}
+    else:
+        raise ShapeError.wrong_width(len(names), len(program.columns))
+    rows = rows.iloc[:, list(to)]
+    filled = [n for n, d in zip(rows.columns, rows.dtypes, strict=True) if d.fill_value != 0]
+    if filled:
+        raise ColumnTypeError.unsupported(
+            f"the sparse column {filled[0]!r}, whose absent cells are not zeros",
+            "columns with the fill value 0, or dense ones: X.sparse.to_dense()",
+        )
+    cells = rows.sparse.to_coo()
+    columns = np.fromiter(to.values(), np.int32, len(to))[cells.col]
+    shape = (len(rows), len(program.columns))
+    return type(cells)((cells.data, (cells.row, columns)), shape=shape).tocsr()
+
+
+def _series_batch(rows: Any, program: Program) -> Batch:
     """One cell a row."""
-    if isinstance(rows, (str, bytes, Mapping)) or not hasattr(rows, "__iter__"):
+    column = program.columns[0]
+    if isinstance(rows, Mapping) and _takes_one_mapping(program):
+        rows = [rows]
+    shape = getattr(rows, "shape", (0,))
+    labels = _are_labels(program)
+    if labels and len(shape) == 2 and shape[1] == 1 and not is_sparse(rows):
+        _, get, _ = _reader(
+            rows
+        )  # labels in the only column of a table, as scikit-learn takes them
+        rows, shape = get(0), shape[:1]
+    if len(shape) > 1:
+        raise ShapeError.not_a_series(tuple(shape))
+    if isinstance(rows, (str, bytes, Mapping)) or not shape or not hasattr(rows, "__iter__"):
         raise ColumnTypeError.unsupported(
             f"a single {type(rows).__name__}", "a series: one cell a row, e.g. a list of them"
         )
-    if len(getattr(rows, "shape", (0,))) != 1:
-        raise ShapeError.not_a_series(tuple(rows.shape))
     kind = type(rows).__module__.split(".")[0]
     if column.kind == "object" or kind not in ("numpy", "pandas", "polars", "pyarrow"):
         cells = list(rows)
+        if labels:
+            _check_labels(cells)
         if column.kind == "any" and cells and not any(isinstance(c, str) for c in cells):
             rows = np.asarray(cells)
         else:
             rows = np.empty(len(cells), object)
             rows[:] = cells
-    data = rows if column.kind == "object" else _column(rows, column)
+    data = rows if column.kind == "object" else column_data(rows, column)
     return Batch([data], len(data), (_dtype(data),))
+
+
+def _takes_one_mapping(program: Program) -> bool:
+    """A DictVectorizer takes a single mapping as one row."""
+    ops = (s.op for s in program.steps)
+    return any(isinstance(op, Features) and op.kind == "dict" and op.names for op in ops)
+
+
+def _are_labels(program: Program) -> bool:
+    """Whether the cells are labels, not texts or collections."""
+    if program.columns[0].kind in ("text", "number"):
+        return not any(isinstance(s.op, (Terms, Features, Call)) for s in program.steps)
+    return program.columns[0].kind == "any"
+
+
+def _check_labels(cells: Sequence[Any]) -> None:
+    for row, cell in enumerate(cells):
+        if isinstance(cell, (bytes, list, tuple, set, frozenset, dict, np.ndarray)):
+            raise ColumnTypeError.unsupported(
+                f"the label {cell!r} ({type(cell).__name__}) in row {row}", "text or a number"
+            )
 
 
 def _dtype(column: ColumnData) -> str:
@@ -177,6 +260,10 @@ def _check_names(
     missing = [n for n in wanted if n not in own]
     if missing:
         raise MissingColumnsError.of(missing, list(names))
+    if len(set(names)) < len(names):
+        mine = set(own.values())
+        if repeated := [n for n, k in Counter(names).items() if k > 1 and n in mine]:
+            raise ShapeError.repeated_names(repeated)
     if not ignore_extra:
         known = set(own.values())
         extra = [n for n in names if n not in known]
@@ -185,16 +272,14 @@ def _check_names(
 
 
 def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
-    """Column names (None for a plain array), a getter of one column, and the number of rows."""
+    """Column names (None for a plain array), a getter of one column by position, number of rows."""
     kind = type(rows).__module__.split(".")[0]
     if isinstance(rows, np.ndarray):
         return _array_reader(rows)
     if kind == "pandas" and hasattr(rows, "columns"):
-        names = [str(c) for c in rows.columns]
-        series = dict(zip(names, range(len(names)), strict=False))
-        return names, lambda name: rows.iloc[:, series[name]], len(rows)
+        return [str(c) for c in rows.columns], lambda c: rows.iloc[:, c], len(rows)
     if kind == "polars" and hasattr(rows, "get_column"):
-        return list(rows.columns), rows.get_column, rows.height
+        return list(rows.columns), rows.to_series, rows.height
     if kind == "polars" and hasattr(rows, "collect"):
         return _reader(rows.collect())
     if kind == "pyarrow" and hasattr(rows, "to_table"):  # a dataset, or a scanner of one
@@ -202,23 +287,22 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
     if kind == "pyarrow" and hasattr(rows, "read_all"):
         return _reader(rows.read_all())
     if kind == "pyarrow" and hasattr(rows, "schema"):
-        names = list(rows.schema.names)
-        return names, lambda name: rows.column(names.index(name)), rows.num_rows
+        return list(rows.schema.names), rows.column, rows.num_rows
     if isinstance(rows, Mapping):
         names = [str(n) for n in rows]
         table = {str(n): np.asarray(v) for n, v in rows.items()}
         lengths = {len(v) for v in table.values()}
         if len(lengths) > 1:
             raise ShapeError.unequal_columns({n: len(v) for n, v in table.items()})
-        return names, table.__getitem__, lengths.pop() if lengths else 0
+        return names, list(table.values()).__getitem__, lengths.pop() if lengths else 0
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping):
         return _dicts_reader(rows)
     if isinstance(rows, (list, tuple)):
         return _array_reader(_listed(rows))
+    if kind in ("pandas", "polars", "pyarrow") and is_flat(rows):
+        raise ShapeError.wrong_dimensions(1)
     if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
-        import pyarrow as pa
-
-        return _reader(pa.table(rows))
+        return _reader(_from_arrow_export(rows))
     if hasattr(rows, "__dlpack__"):
         return _array_reader(_from_dlpack(rows))
     if hasattr(rows, "__dataframe__"):
@@ -233,6 +317,18 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
     )
 
 
+def _from_arrow_export(rows: Any) -> Any:
+    """A view of what another library holds in Arrow's form."""
+    import pyarrow as pa
+
+    try:
+        return pa.table(rows)
+    except (pa.ArrowInvalid, TypeError) as error:
+        raise ColumnTypeError.unsupported(
+            f"an Arrow export that is no table ({error})", "a stream of record batches"
+        ) from error
+
+
 def _from_dlpack(rows: Any) -> npt.NDArray[Any]:
     """A view of a tensor that lies in this machine's memory."""
     try:
@@ -240,7 +336,7 @@ def _from_dlpack(rows: Any) -> npt.NDArray[Any]:
     except (BufferError, RuntimeError, TypeError) as error:
         raise ColumnTypeError.unsupported(
             f"a tensor that cannot be viewed ({error})",
-            "a tensor on the CPU, e.g. x.detach().cpu()",
+            "a dense tensor on the CPU of a NumPy dtype, e.g. x.detach().cpu().float()",
         ) from error
 
 
@@ -265,176 +361,8 @@ def _array_reader(rows: npt.NDArray[Any]) -> tuple[None, Any, int]:
 def _dicts_reader(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Any, int]:
     names = list(dict.fromkeys(str(k) for row in rows for k in row))
 
-    def column(name: str) -> list[Any]:
+    def column(position: int) -> list[Any]:
+        name = names[position]
         return [row.get(name) for row in rows]
 
     return names, column, len(rows)
-
-
-def _column(data: Any, column: Column) -> ColumnData:
-    """One column as a NumPy array or a pyarrow array of text; as numbers where these are needed."""
-    if column.categories is not None:
-        codes = _category_codes(data, column)
-        if codes is not None:
-            return codes
-    kind = type(data).__module__.split(".")[0]
-    if kind == "pandas":
-        data = _from_pandas(data)
-    elif kind == "polars":
-        data = _from_polars(data)
-    elif isinstance(data, list):
-        data = _from_cells(data, column)
-    if not isinstance(data, np.ndarray):
-        data = _from_arrow(data, column.name)
-    if isinstance(data, np.ndarray):
-        data = _plain(data, column.name)
-        is_text = data.dtype == object
-    else:
-        is_text = True
-    return _numbers(data, column.name) if is_text and column.kind == "number" else data
-
-
-def _from_cells(cells: list[Any], column: Column) -> npt.NDArray[Any]:
-    """Cells of dicts: None is NaN among numbers, and null where the program wants text."""
-    if column.kind == "text":
-        cells = [NULL if c is None else c for c in cells]
-    elif all(isinstance(c, (int, float, np.number)) or c is None for c in cells):
-        return np.array([np.nan if c is None else c for c in cells])
-    return np.array([*cells, None], dtype=object)[:-1]
-
-
-def _numbers(data: Any, name: str) -> npt.NDArray[np.float64]:
-    """Text and mixed values as Python's ``float`` reads them; None and nulls are NaN."""
-    if not isinstance(data, np.ndarray):
-        data = np.asarray(data.to_numpy(zero_copy_only=False), object)
-    try:
-        return data.astype(np.float64)
-    except (TypeError, ValueError):
-        return np.array([_number(v, name, row) for row, v in enumerate(data)])
-
-
-def _number(value: Any, name: str, row: int) -> float:
-    if _is_null(value):
-        return np.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ColumnTypeError.not_a_number(name, value, row) from error
-
-
-def _is_null(value: Any) -> bool:
-    """None, NaN, or pandas' NA (which compares as neither)."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
-
-
-def _plain(data: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    if data.dtype.kind in "US":
-        return data.astype(object)
-    if data.dtype.kind not in "biufO":
-        raise ColumnTypeError.unsupported(
-            f"column {name!r} of type {data.dtype}", "numbers, booleans or text"
-        )
-    if not data.dtype.isnative:
-        return data.astype(data.dtype.newbyteorder("="))
-    return data.astype(np.float64) if data.dtype.itemsize > 8 and data.dtype.kind == "f" else data
-
-
-def _from_pandas(series: Any) -> Any:
-    dtype = series.dtype
-    if isinstance(dtype, np.dtype):
-        return series.to_numpy()
-    if hasattr(series, "cat"):
-        return _from_pandas_categorical(series)
-    if hasattr(dtype, "fill_value"):  # sparse
-        return series.sparse.to_dense().to_numpy()
-    array = series.array
-    if hasattr(array, "_pa_array"):
-        return array._pa_array
-    if dtype.kind in "biuf":
-        missing = bool(series.isna().any())
-        target = "float32" if str(dtype) == "Float32" else "float64"
-        if missing or dtype.kind == "f":
-            return series.to_numpy(dtype=target, na_value=np.nan)
-        return series.to_numpy(dtype=dtype.numpy_dtype)
-    return series.to_numpy(dtype=object)
-
-
-def _from_pandas_categorical(series: Any) -> Any:
-    codes = series.cat.codes.to_numpy()
-    values = series.cat.categories.to_numpy()
-    if values.dtype.kind in "biuf":
-        table = np.append(values.astype(np.float64), np.nan)
-        return table[codes]
-    if not all(isinstance(v, str) for v in values):
-        table = np.append(values.astype(object), np.nan)
-        return table[codes]
-    import pyarrow as pa
-
-    mask = codes < 0
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes, mask=mask if mask.any() else None, type=pa.int32()),
-        pa.array(values, pa.string()),
-    )
-
-
-def _from_polars(series: Any) -> Any:
-    if series.dtype.is_numeric() and series.null_count() == 0:
-        return series.to_numpy()
-    return series.to_arrow()
-
-
-def _from_arrow(array: Any, name: str) -> Any:
-    """Numbers as NumPy (nulls are NaN), text as one pyarrow array."""
-    import pyarrow as pa
-
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks)
-    kind = array.type
-    if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
-        array = array.dictionary_decode()
-        kind = array.type
-    if _is_text(kind) or pa.types.is_dictionary(kind):
-        return array
-    if pa.types.is_null(kind):
-        return np.full(len(array), np.nan)
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        if array.null_count and not pa.types.is_floating(kind):
-            array = array.cast(pa.float64(), safe=False)
-        return array.to_numpy(zero_copy_only=False)
-    if pa.types.is_decimal(kind):
-        return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    raise ColumnTypeError.unsupported(
-        f"column {name!r} of type {kind}", "numbers, booleans or text"
-    )
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return (
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _category_codes(data: Any, column: Column) -> npt.NDArray[np.float64] | None:
-    """Codes of a categorical or text column; None for a column of numbers that are codes already."""
-    if hasattr(getattr(data, "cat", None), "categories"):  # pandas; -1 is missing
-        cells = [*data.cat.categories.tolist(), None]
-        at = data.cat.codes.to_numpy()
-    else:
-        kind = str(getattr(data, "dtype", getattr(data, "type", ""))).lower()
-        numeric = any(word in kind for word in ("int", "float", "double", "bool"))
-        if numeric and "dictionary" not in kind:
-            return None
-        cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
-        at = np.arange(len(cells))
-    missing = np.array([_is_null(c) for c in cells], bool)
-    table: dict[Any, float] = {v: float(i) for i, v in enumerate(column.categories or ())}
-    known = [np.nan if m else table.get(c, np.nan) for m, c in zip(missing, cells, strict=True)]
-    codes = np.array(known, np.float64)[at]
-    if column.strict and (unseen := np.isnan(codes) & ~missing[at]).any():
-        row = int(np.argmax(unseen))
-        raise UnknownCategoryError.without_number(column.name, cells[at[row]], row)
-    return codes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,8 +16,10 @@ from millrace.errors import MethodMissingError, ShapeError, SparseInputError
 from millrace.ir.program import Program
 from millrace.runtime.estimator import EstimatorMixin
 from millrace.runtime.frames import column_dtypes, frame
-from millrace.runtime.inputs import Batch, adapt, is_sparse, sparse_kind
+from millrace.runtime.inputs import FLAT, Batch, adapt, is_sparse, reads_by_column, sparse_kind
+from millrace.runtime.inverse import inverse_of
 from millrace.runtime.row import RowFunction
+from millrace.runtime.samples import for_source
 
 if TYPE_CHECKING:
     from millrace.runtime.describe import Description
@@ -146,7 +149,7 @@ class CompiledModel(EstimatorMixin):
     Rows may be a NumPy array, a pandas or polars DataFrame, a pyarrow Table, RecordBatch or Dataset, a
     list of dicts, a SciPy sparse matrix, or anything that exports Arrow or DLPack. Frames are matched
     by column name in any order. Missing values follow the source's rules; Arrow nulls are NaN. A sparse
-    matrix is never made dense as a whole.
+    matrix is never made dense as a whole; sparse answers are CSR, also where the source gives CSC.
 
     It is a scikit-learn estimator that is fitted for good, it pickles, and it may be used after a fork.
     """
@@ -185,6 +188,7 @@ class CompiledModel(EstimatorMixin):
         self._by_dtype: dict[tuple[str, np.dtype[Any]], Runnable] = {}
         self._lock = threading.RLock()
         self._width = len(program.columns)
+        self._flat = info.source == FLAT and program.form == "table"
         self._methods = {m: _bind(self, m) for m in program.methods}
         self._views = dict(views or {})
 
@@ -260,7 +264,11 @@ class CompiledModel(EstimatorMixin):
 
     def call(self, method: str, rows: Any) -> Any:
         """Run one method, or one with an option: ``"predict(raw_score)"``."""
+        if type(rows) is np.memmap:
+            rows = rows.view(np.ndarray)
         if type(rows) is np.ndarray and rows.dtype.kind in "fiub" and self._takes_matrix:
+            if rows.ndim == 1 and self._flat:
+                rows = rows[:, None]
             if rows.ndim != 2:
                 raise ShapeError.wrong_dimensions(rows.ndim)
             n_rows, width = rows.shape
@@ -286,7 +294,11 @@ class CompiledModel(EstimatorMixin):
 
     def run_batch(self, method: str, rows: Any) -> Any:
         """Run one method on rows of any container that is of this program's form."""
-        batch = self.adapt(method, rows)
+        if method not in self._names:
+            raise SparseInputError.no_method(method, self.info.source)
+        return self._answered(method, self.adapt(method, rows))
+
+    def _answered(self, method: str, batch: Batch) -> Any:
         outputs = self.runnable(method, batch.binding).run(batch.columns, batch.n_rows)
         return self._answer(method, outputs)
 
@@ -303,6 +315,8 @@ class CompiledModel(EstimatorMixin):
             A step needs dense rows.
         """
         if self._takes_matrix and is_sparse(rows):
+            if not hasattr(rows, "tocsr") and reads_by_column([s[1] for s in self.info.steps]):
+                return self
             try:
                 return self.view(sparse_kind(rows))
             except SparseInputError as error:
@@ -320,25 +334,19 @@ class CompiledModel(EstimatorMixin):
     @property
     def inverse_transform(self) -> Callable[[Any], Any]:
         """As the source object's ``inverse_transform``."""
-        self.view("inverse")
-
-        def run(X: Any) -> Any:
-            form = f"inverse {sparse_kind(X)}" if is_sparse(X) else "inverse"
-            return self.view(form).run_batch("inverse_transform", X)
-
-        return run
+        return inverse_of(self)
 
     def adapt(self, method: str, rows: Any) -> Batch:
         """The columns that a method reads, from any table-like object."""
-        return adapt(rows, self._reads[method], self.info.ignore_extra)
+        return adapt(rows, self._reads[method], self.info.ignore_extra, self._flat)
 
     def framed(self, rows: Any) -> Any:
         """The answer of ``transform`` in the container that `set_output` chose."""
         model = self.form_of(rows)
         (output,) = (o for o in model.program.outputs if o.name == "transform")
-        block = model.call("transform", rows)
-        binding = model.adapt("transform", rows).binding
-        dtypes = column_dtypes(model.program, output.step, binding)
+        batch = model.adapt("transform", rows)
+        block = model._answered("transform", batch)
+        dtypes = column_dtypes(model.program, output.step, batch.binding)
         names = self.info.feature_names_out
         if names is None:
             names = [c.name for c in self.program.columns]
@@ -366,8 +374,9 @@ class CompiledModel(EstimatorMixin):
         Returns
         -------
         callable
-            Takes a dict by column name, a one-dimensional array or a sequence; returns what the
-            method gives for that row: a scalar, or an array for a matrix.
+            Takes a dict by column name, a one-dimensional array, a sequence or a pandas row; for a
+            model of texts, labels or collections one of these. Returns what the method gives for that
+            row: a scalar, or an array for a matrix.
         """
         wanted = method or ("predict" if "predict" in self._methods else self.methods[0])
         if wanted not in self._names:
@@ -375,7 +384,7 @@ class CompiledModel(EstimatorMixin):
         return RowFunction(self, wanted)
 
     def predict_one(self, row: Any) -> Any:
-        """``predict`` of one row given as a dict, a one-dimensional array or a sequence."""
+        """``predict`` of one row given as a dict, a one-dimensional array, a sequence or a text."""
         return self._row("predict")(row)
 
     def predict_proba_one(self, row: Any) -> npt.NDArray[Any]:
@@ -443,7 +452,7 @@ class CompiledModel(EstimatorMixin):
         return self._engine.verify(
             self,
             source if source is not None else self.source,
-            rows,
+            for_source(rows, self.program.form),
             seconds=seconds,
             raise_on_difference=raise_on_difference,
         )
@@ -458,27 +467,27 @@ def _output_names(program: Program) -> dict[str, tuple[str, ...]]:
 
 
 def _bind(model: CompiledModel, method: str) -> Callable[..., Any]:
-    """The method as a function of rows and options."""
+    """The method as a function of rows and options; it pickles, with the model."""
     options = {name[len(method) + 1 : -1] for name in model._names if name.startswith(f"{method}(")}
+    bound = partial(_run, model, method, options)
+    vars(bound).update(__name__=method, __doc__=f"As the source object's ``{method}``.")
+    return bound
+
+
+def _run(model: CompiledModel, method: str, options: set[str], X: Any, **chosen: Any) -> Any:
     plain = method in model._names
-
-    def run(X: Any, **chosen: Any) -> Any:
-        if not chosen and plain:
-            if method == "transform" and model.info.output != "default":
-                return model.framed(X)
-            return model.call(method, X)
-        wanted = [_option_name(k, v) for k, v in chosen.items() if v not in (False, None)]
-        unknown = [w for w in wanted if w not in options]
-        if unknown or len(wanted) > 1 or (not wanted and not plain):
-            raise TypeError(
-                f"{method}() of a compiled {model.info.source} takes one of the options "
-                f"{sorted(options)}, got {chosen}"
-            )
-        return model.call(f"{method}({wanted[0]})" if wanted else method, X)
-
-    run.__name__ = method
-    run.__doc__ = f"As the source object's ``{method}``."
-    return run
+    if not chosen and plain:
+        if method == "transform" and model.info.output != "default":
+            return model.framed(X)
+        return model.call(method, X)
+    wanted = [_option_name(k, v) for k, v in chosen.items() if v not in (False, None)]
+    unknown = [w for w in wanted if w not in options]
+    if unknown or len(wanted) > 1 or (not wanted and not plain):
+        raise TypeError(
+            f"{method}() of a compiled {model.info.source} takes one of the options "
+            f"{sorted(options)}, got {chosen}"
+        )
+    return model.call(f"{method}({wanted[0]})" if wanted else method, X)
 
 
 def _option_name(key: str, value: Any) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from millrace.errors import ShapeError
+from millrace.errors import ColumnTypeError, ShapeError
 
 if TYPE_CHECKING:
+    from millrace.ir.program import Column
     from millrace.runtime.model import CompiledModel
 
 
@@ -26,8 +27,12 @@ class RowFunction:
         plain = not others and "/" not in first and first not in model.program.cubes
         self._only = first if plain else None
         self._prepared: tuple[Any, list[tuple[int, str]], list[Any]] | None = None
+        series = model.program.form == "series"
+        self._series = model.program.columns[0] if series else None
 
     def __call__(self, row: Any) -> Any:
+        if self._series is not None:
+            return self._batch([self._cell(row, self._series)])
         if type(row) is np.ndarray and row.ndim == 1:
             return self._array(row)
         if isinstance(row, Mapping):
@@ -36,7 +41,31 @@ class RowFunction:
             if len(row) != self._width:
                 raise ShapeError.wrong_width(len(row), self._width)
             return self._mapping(dict(zip(self._names, row, strict=True)))
+        return self._other(row)
+
+    def _other(self, row: Any) -> Any:
+        """A row of a pandas frame, the only number of a row, or a table of one row."""
+        if hasattr(row, "to_dict") and len(row.shape) == 1:
+            return self(row.to_dict() if self.model.program.named else row.to_numpy())
+        if self.model._flat and np.ndim(row) == 0:
+            return self._batch([[row]])
         return self._batch(row)
+
+    def _cell(self, row: Any, column: Column) -> Any:
+        """The only cell of a row: a collection is the cell itself, all else may stand in one."""
+        if column.kind == "object":
+            return row
+        if isinstance(row, Mapping):
+            if set(row) != {column.name}:
+                raise ColumnTypeError.unsupported(
+                    f"the row {dict(row)!r:.80}", f"one cell, or a dict of {column.name!r} alone"
+                )
+            return row[column.name]
+        if isinstance(row, (tuple, list)) or len(getattr(row, "shape", ())) == 1:
+            if len(row) != 1:
+                raise ShapeError.wrong_width(len(row), 1)
+            return next(iter(row))
+        return row
 
     def _array(self, row: Any) -> Any:
         prepared = self._by_dtype.get(row.dtype)
@@ -85,6 +114,9 @@ class RowFunction:
             return outputs[self._only][0]
         answer = self.model._answer(self.method, outputs)
         return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RowFunction, (self.model, self.method)
 
     def __repr__(self) -> str:
         return f"RowFunction({self.model.info.source}.{self.method})"

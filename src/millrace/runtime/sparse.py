@@ -101,6 +101,8 @@ def _beside(dense: Any, block: Block) -> Any:
 
 
 def _reduced(block: Block, name: str) -> Any:
+    if name == "square_sum":
+        block, name = _with_data(block, np.square(block.data)), "sum"
     answer = getattr(block, name)(axis=1)
     return np.asarray(answer.toarray() if sp.issparse(answer) else answer).reshape(-1, 1)
 

@@ -34,6 +34,10 @@ def reduce(f: Function, x: Buffer, name: str) -> Buffer:
         f.line(f"{out} = 1;")
         _fold(f, x, out, "multiply", first=0)
         return target
+    if name == "square_sum":
+        f.line(f"{out} = 0;")
+        f.each(n, lambda i: f"{out} += {x.cell(i)} * {x.cell(i)};")
+        return target
     return _sum(f, x, name, target)
 
 

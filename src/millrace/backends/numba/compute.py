@@ -70,6 +70,9 @@ def compute(op: Op, inputs: list[Array]) -> Any:
             return np.where(inputs[0], *(i.astype(dtype, copy=False) for i in inputs[1:]))
         case MatMul(weights):
             return inputs[0] @ weights.values
+        case Reduce("square_sum"):
+            rows = np.ascontiguousarray(inputs[0])
+            return np.einsum("ij,ij->i", rows, rows)[:, None]
         case Reduce(name):
             return np.asarray(getattr(np, name)(np.ascontiguousarray(inputs[0]), axis=1))[:, None]
         case OneHot(width, dtype):

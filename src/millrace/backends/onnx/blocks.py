@@ -51,7 +51,7 @@ def reduce(x: Tensor, name: str, dtype: str) -> Tensor:
         raise Refused(f"ONNX has no {name} of a row", "Choose other methods")
     if x.dtype == "object":
         raise Refused(f"{name} of text has no counterpart", "Choose other methods")
-    if name in ("sum", "mean", "prod"):
+    if name in ("sum", "mean", "prod", "square_sum"):
         x = x.to(dtype)
     return _REDUCTIONS[name](x.to(WIDER.get(x.dtype, x.dtype))).to(dtype)
 
@@ -85,6 +85,7 @@ def _position(op: str) -> Callable[[Tensor], Tensor]:
 _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda x: x.reduce("ReduceSum"),
     "mean": lambda x: x.reduce("ReduceSum") / x.width,
+    "square_sum": lambda x: (x * x).reduce("ReduceSum"),
     "prod": lambda x: x.reduce("ReduceProd"),
     "max": _extreme("ReduceMax"),
     "min": _extreme("ReduceMin"),

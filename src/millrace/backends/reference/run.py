@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -62,6 +62,7 @@ def run(
     program: Program,
     columns: Sequence[Any],
     foreign: Mapping[str, Any] | None = None,
+    disturb: Callable[[Op, list[Any], Any], Any] | None = None,
 ) -> dict[str, Block]:
     """The outputs of a program.
 
@@ -73,6 +74,9 @@ def run(
         where the program is for a sparse table.
     foreign : mapping, optional
         The objects that `Call` steps name.
+    disturb : callable, optional
+        A primitive, its inputs and its result -> the result to go on with: for asking what follows from a
+        slightly different step.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def run(
     for step in program.steps:
         inputs = [blocks[i] for i in step.inputs]
         with np.errstate(all="ignore"):
-            blocks.append(_apply(step.op, inputs, columns, n, names, foreign or {}))
+            block = _apply(step.op, inputs, columns, n, names, foreign or {})
+        blocks.append(block if disturb is None else disturb(step.op, inputs, block))
     outputs: dict[str, Block] = {}
     for output in program.outputs:
         block = blocks[output.step]
@@ -149,6 +154,9 @@ def _apply(
             return inputs[0][:, list(positions)]
         case MatMul(weights):
             return inputs[0] @ weights.values
+        case Reduce("square_sum"):
+            rows = np.ascontiguousarray(inputs[0])
+            return np.einsum("ij,ij->i", rows, rows)[:, None]
         case Reduce(name):
             rows = np.ascontiguousarray(inputs[0])
             return np.asarray(getattr(np, name)(rows, axis=1))[:, None]

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.catalog.registry import Decline, Outputs, Result, list_of, vector
+from millrace.catalog.registry import (
+    Decline,
+    Outputs,
+    Result,
+    SparseValue,
+    list_of,
+    vector,
+)
 from millrace.ir.arrays import Array, Text
 from millrace.ir.build import Value
 from millrace.ir.ops import Forest
@@ -151,8 +158,12 @@ def forest(
 
 
 def validated(model: Any, x: Value) -> Value:
-    """The rows as ``validate_data(dtype=float32)`` hands them on; NaN where the tags allow it."""
+    """The rows as ``validate_data(dtype=float32)`` hands them on.
+
+    NaN passes where the tags allow it and the rows are not sparse.
+    """
     allow_nan = bool(model.__sklearn_tags__().input_tags.allow_nan)
+    allow_nan = allow_nan and not isinstance(x, SparseValue)
     return x.cast("float32").guard(type(model).__name__, allow_nan=allow_nan)
 
 

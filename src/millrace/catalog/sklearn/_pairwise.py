@@ -47,7 +47,7 @@ def in_place(x: Value, ufunc: str, value: Any) -> Value:
 
 def squared_norms(x: Value) -> Value:
     """``sklearn.utils.extmath.row_norms(x, squared=True)`` in the dtype of `x`: (n, 1)."""
-    return x.apply("square").reduce("sum")
+    return x.reduce("square_sum")
 
 
 def row_norms(x: Value) -> Value:

@@ -33,13 +33,14 @@ def normalizer(source: Any, x: Value, context: Context) -> Outputs:
     Dense rows are left alone where the norm is below 10 eps of their dtype, sparse rows where it is 0;
     sparse rows are summed and divided in float64.
 
-    Exactness: ``max``: the same bits; ``l1`` of fewer than 8 dense columns as well. Otherwise the norm
-    is a sum of ``n_features`` positive numbers whose order the source leaves to NumPy: the result is
-    within ``n_features + 8`` ulp. A norm that close to 10 eps may fall on its other side.
+    Exactness: dense ``l2`` and ``max``: the same bits; ``l1`` of fewer than 8 dense columns as well.
+    Otherwise the norm is a sum of ``n_features`` positive numbers whose order the source leaves to NumPy:
+    the result is within ``n_features + 8`` ulp. A norm that close to 10 eps may fall on its other side.
     """
     block = x.cast("float").guard("Normalizer")
     width = block.width
-    if source.norm == "l2" or (source.norm == "l1" and (width > 7 or isinstance(x, SparseValue))):
+    is_sparse = isinstance(x, SparseValue)
+    if (source.norm == "l1" and (width > 7 or is_sparse)) or (source.norm == "l2" and is_sparse):
         context.bound(width + 8, 0.0, _WHY)
     if isinstance(x, SparseValue):
         return {"transform": in_container_of(x, _sparse_normalized(block, source.norm))}
@@ -51,7 +52,7 @@ def normalizer(source: Any, x: Value, context: Context) -> Outputs:
 
 def _norms(x: Value, norm: str) -> Value:
     if norm == "l2":
-        return (x * x).reduce("sum").apply("sqrt")
+        return x.reduce("square_sum").apply("sqrt")
     return x.apply("abs").reduce("sum" if norm == "l1" else "max")
 
 
