@@ -19,6 +19,7 @@ from millrace.errors import (
     MissingColumnsError,
     NonFiniteError,
     ShapeError,
+    SparseInputError,
     UnknownCategoryError,
 )
 from tests.conformance.compare import difference
@@ -129,6 +130,115 @@ def test_no_rows() -> None:
     assert answer.dtype.kind == "U"
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.Series(np.zeros(4)),
+        pl.Series(np.zeros(4)),
+        pa.array(np.zeros(4)),
+        pa.chunked_array([np.zeros(4)]),
+        pd.Index([1, 2]),
+    ],
+    ids=lambda rows: f"{type(rows).__module__}.{type(rows).__name__}",
+)
+def test_a_series_is_not_a_table(rows: Any) -> None:
+    with pytest.raises(ShapeError, match=r"has 1 dimension\(s\), expected 2"):
+        model(boosted).predict(rows)
+
+
+def test_columns_of_one_name() -> None:
+    """Where names count they must differ; a model of plain rows reads by position."""
+    rows = matrix(6)
+    expected = boosted().predict_proba(rows)
+    twice = pd.DataFrame(rows, columns=list("aabb"))
+    assert not difference(expected, model(boosted).predict_proba(twice))
+    frame = people(6)
+    frame.columns = ["id", "age", "age", "work"]
+    with pytest.raises(MissingColumnsError, match="'hours'"):
+        model(pipeline).predict(frame)
+    frame = pd.concat([people(6), people(6)[["hours"]]], axis=1)
+    with pytest.raises(ShapeError, match=r"several columns of one name \('hours'\)"):
+        model(pipeline).predict(frame)
+
+
+class Exporter:
+    """A table of another library, which has nothing but one of the protocols."""
+
+    def __init__(self, table: Any, *protocols: str) -> None:
+        self.table, self.protocols = table, protocols
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__["protocols"]:
+            return getattr(self.table, name)
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize(
+    ("convert", "protocol"),
+    [
+        (pl.from_pandas, "__arrow_c_stream__"),
+        (lambda f: pa.Table.from_pandas(f, preserve_index=False), "__arrow_c_stream__"),
+        (lambda f: pa.RecordBatch.from_pandas(f, preserve_index=False), "__arrow_c_array__"),
+        (lambda f: f.reset_index(drop=True), "__dataframe__"),
+    ],
+    ids=["polars stream", "Arrow stream", "Arrow array", "dataframe"],
+)
+@pytest.mark.filterwarnings("ignore:The DataFrame Interchange Protocol")
+def test_protocols(convert: Any, protocol: str) -> None:
+    frame = people(30)[["age", "hours"]]
+    rows = Exporter(convert(frame), protocol)
+    assert not difference(
+        strict_frame().predict_proba(frame), model(strict_frame).predict_proba(rows)
+    )
+
+
+def test_an_export_that_is_no_table() -> None:
+    with pytest.raises(ColumnTypeError, match="no table"):
+        model(boosted).predict(Exporter(pa.chunked_array([[1.0]]), "__arrow_c_stream__"))
+
+
+def test_datasets_and_readers(tmp_path: Any) -> None:
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(people(60), preserve_index=False)
+    pq.write_table(table.slice(0, 25), tmp_path / "0.parquet")
+    pq.write_table(table.slice(25), tmp_path / "1.parquet")
+    expected = pipeline().predict_proba(people(60))
+    dataset = ds.dataset(tmp_path)
+    for rows in (dataset, dataset.scanner(), dataset.to_table().to_reader(), table.to_batches()[0]):
+        assert not difference(expected, model(pipeline).predict_proba(rows))
+
+
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_text_of_every_arrow_type(text: Any, dictionary: bool) -> None:
+    frame = people(60)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    work = table["work"].cast(text)
+    if dictionary:
+        codes = pa.array(pd.Categorical(frame.work).codes, mask=frame.work.isna().to_numpy())
+        words = pa.array(pd.Categorical(frame.work).categories.tolist()).cast(text)
+        work = pa.DictionaryArray.from_arrays(codes, words)
+    rows = table.set_column(table.schema.get_field_index("work"), "work", work)
+    expected = pipeline().predict_proba(frame)
+    assert not difference(expected, model(pipeline).predict_proba(rows))
+
+
+def test_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    rows = torch.tensor(matrix(20))
+    expected = boosted().predict_proba(matrix(20))
+    for tensor in (rows, rows.T.contiguous().T):
+        assert not difference(expected, model(boosted).predict_proba(tensor))
+    bad = [rows.clone().requires_grad_(), rows.bfloat16(), rows.to_sparse(), rows.to("meta")]
+    for tensor in bad:
+        with pytest.raises(ColumnTypeError, match=r"tensor that cannot be viewed.*detach\(\)"):
+            model(boosted).predict(tensor)
+    with pytest.raises(ShapeError, match="has 1 dimension"):
+        model(boosted).predict(rows[0])
+
+
 # -- kinds -----------------------------------------------------------------------------------------
 def test_text_where_numbers_are_needed(container: Any) -> None:
     frame = people(9)
@@ -177,7 +287,7 @@ def test_kinds_that_are_no_numbers(kind: str) -> None:
     "kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array], ids=str
 )
 def test_sparse_rows_are_refused(kind: Any) -> None:
-    with pytest.raises(ColumnTypeError, match=r"sparse matrix.*toarray"):
+    with pytest.raises(SparseInputError, match=r"sparse matrix.*toarray.*4 x 4 cells"):
         model(boosted).predict(kind(np.eye(4)))
 
 

@@ -187,6 +187,20 @@ def test_a_refused_row_is_refused_alone_too() -> None:
         assert compiled.predict_one(X[3]) == fitted.predict(X[3:4])[0]
 
 
+def test_a_row_of_a_pandas_frame() -> None:
+    frame = people(8)
+    for i in range(8):
+        assert model(pipeline).predict_one(frame.iloc[i]) == pipeline().predict(frame)[i]
+    rows = pd.DataFrame(matrix(8))
+    assert model(boosted).predict_one(rows.iloc[3]) == boosted().predict(matrix(8))[3]
+
+
+def test_a_table_of_one_row() -> None:
+    expected = model(boosted).predict(matrix(8))
+    for rows in (matrix(8)[3:4], pd.DataFrame(matrix(8))[3:4]):
+        assert model(boosted).predict_one(rows) == expected[3]
+
+
 def test_which_method() -> None:
     assert model(boosted).row_function().method == "predict"
     assert model(ordinals).row_function().method == "transform"

@@ -138,11 +138,13 @@ def _from_arrow(array: Any, name: str) -> Any:
     kind = array.type
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
-    if pa.types.is_dictionary(kind) and (
-        pa.types.is_string_view(kind.value_type) or not _is_text(kind.value_type)
-    ):
-        array = array.dictionary_decode()
-        kind = array.type
+    if pa.types.is_dictionary(kind):
+        if pa.types.is_string_view(kind.value_type):
+            words = array.dictionary.cast(pa.large_string())
+            return pa.DictionaryArray.from_arrays(array.indices, words)
+        if not _is_text(kind.value_type):
+            array = array.dictionary_decode()
+            kind = array.type
     if _is_text(kind) or pa.types.is_dictionary(kind):
         return array
     if pa.types.is_null(kind):

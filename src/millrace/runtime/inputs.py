@@ -161,6 +161,8 @@ def _frame_matrix(rows: Any, program: Program, ignore_extra: bool) -> Any:
             "columns with the fill value 0, or dense ones: X.sparse.to_dense()",
         )
     cells = rows.sparse.to_coo()
+    if cells.dtype.kind == "f":  # where a source asks for floats it reads frames of any as float64
+        cells = cells.astype(np.float64)
     columns = np.fromiter(to.values(), np.int32, len(to))[cells.col]
     shape = (len(rows), len(program.columns))
     return type(cells)((cells.data, (cells.row, columns)), shape=shape).tocsr()

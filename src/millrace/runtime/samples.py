@@ -28,7 +28,9 @@ def for_source(rows: Any, form: Form) -> Any:
     if kind in ("pandas", "numpy", "scipy") or rows is None:
         return rows
     if form == "series":
-        return rows.to_pylist() if kind == "pyarrow" else rows
+        if kind == "pyarrow":
+            return rows.to_pylist()
+        return rows if kind == "polars" or isinstance(rows, (list, tuple)) else list(rows)
     if kind == "polars":
         return rows.collect() if hasattr(rows, "collect") else rows
     is_dicts = isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping)

@@ -95,6 +95,7 @@ class Executable:
                 self.encoders[position] = Encoder(step.op)
             elif isinstance(step.op, (Terms, Features)):
                 self.collections[position] = _counter(step.op)
+        self.reads_nothing = not any(isinstance(s.op, Select) for s in program.steps)
         self.has_products = any(isinstance(s.op, MatMul) for s in program.steps)
         self.by_cells = [self._is_by_cells(step) for step in program.steps]
         self.rows_of = {
@@ -132,7 +133,7 @@ class Executable:
                 if answer is not None:
                     return answer
             columns = MatrixColumns(columns)
-        if n_rows <= max(self.block_rows, self.alone_rows):
+        if n_rows <= max(self.block_rows, self.alone_rows) or self.reads_nothing:
             return self._finish([self._block(columns, 0, n_rows)])
         whole = [self._allocated(o, n_rows) for o in self.program.outputs]
         parts: list[list[Any]] = [[] for _ in range(-(-n_rows // self.block_rows))]

@@ -141,10 +141,10 @@ def missing_indicator(indicator: Any, x: Value, context: Context) -> Outputs:
         raise Decline("it raises when a column has its first missing cell (error_on_new=True)")
     missing = _missing(indicator.missing_values)
     allow_nan = missing.rule == "nan"
-    masks = [
-        missing.mask(x.column(i).guard("MissingIndicator", allow_nan=allow_nan)) for i in features
-    ]
-    return {"transform": x.builder.concat(masks) if masks else x.take([]).cast("bool")}
+    if not len(features):
+        return {"transform": x.take([]).cast("bool")}
+    block = x.guard("MissingIndicator", allow_nan=allow_nan)
+    return {"transform": missing.mask(block).take(features)}
 
 
 # -- examples ------------------------------------------------------------------------------
