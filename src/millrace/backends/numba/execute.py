@@ -19,7 +19,7 @@ from millrace.backends.numba.compute import Repeated, compute, with_row
 from millrace.backends.numba.encode import Encoder, is_missing, text_cells
 from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
-from millrace.backends.numba.straight import plan_straight
+from millrace.backends.numba.straight import direct, plan_straight
 from millrace.backends.numba.trees import TreeEngine
 from millrace.errors import NonFiniteError, RefusedRowError
 from millrace.ir.arrays import Text
@@ -51,12 +51,14 @@ Array = npt.NDArray[Any]
 BLOCK_ROWS = 2048
 """Rows a block without trees has: a few float64 columns of it fit in the second-level cache."""
 
-_BLOCK_CELLS = 1 << 18
-"""Cells of all dense steps of a block without trees, of which half are in the second-level cache.
+_BLOCK_CELLS = 1 << 20
+"""Cells of all dense steps of a block without trees.
 
-Wide blocks get up to four times as many, because a block of few rows is all overhead.
+Steps are NumPy calls, between which threads wait for each other: a block that leaves the second-level
+cache costs less than many short ones.
 """
 
+_MOST_ROWS = 32 * BLOCK_ROWS
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
 
@@ -95,6 +97,9 @@ class Executable:
                 self.encoders[position] = Encoder(step.op)
             elif isinstance(step.op, (Terms, Features)):
                 self.collections[position] = _counter(step.op)
+        self.largest = {
+            k: _largest(s.op) for k, s in enumerate(program.steps) if isinstance(s.op, Guard)
+        }
         self.reads_nothing = not any(isinstance(s.op, Select) for s in program.steps)
         self.has_products = any(isinstance(s.op, MatMul) for s in program.steps)
         self.by_cells = [self._is_by_cells(step) for step in program.steps]
@@ -103,6 +108,7 @@ class Executable:
             for k, step in enumerate(program.steps)
             if isinstance(step.op, Constant) and not isinstance(step.op.row, Text)
         }
+        self.lines = [self._line(k) for k in range(len(program.steps))]
         self.block_rows = self._block_rows()
         self._one_row = plan_row(program, self.engines, self.encoders)
         simple = all(o.shape in ("matrix", "vector") for o in program.outputs)
@@ -111,6 +117,16 @@ class Executable:
         if self._one_row is None:
             self._straight = plan_straight(program, self.types, self.engines, self.encoders)
         self._last_use = self._last_uses()
+
+    def _line(self, position: int) -> Callable[..., Any] | None:
+        """A step as one NumPy call on dense blocks, where it is no more."""
+        step = self.program.steps[position]
+        given = [self.types[i] for i in step.inputs]
+        if self.by_cells[position] or any(g.sparse for g in given):
+            return None
+        if isinstance(step.op, Binary) and self._row_operand(position) is not None:
+            return None
+        return direct(step.op, given, self.types[position])
 
     def _is_by_cells(self, step: Step) -> bool:
         """Whether a step works on the cells of a sparse block, and is no kernel of its own."""
@@ -203,12 +219,10 @@ class Executable:
         if not self.engines:
             steps = zip(self.program.steps, self.types, strict=True)
             dense = [t.width for s, t in steps if not t.sparse and not isinstance(s.op, Constant)]
-            width = max(sum(dense), 1)
-            few = min(4 * _BLOCK_CELLS // width, 256)
-            return max(min(_BLOCK_CELLS // width, 16 * BLOCK_ROWS), few, 16)
+            return max(min(_BLOCK_CELLS // max(sum(dense), 1), _MOST_ROWS), 16)
         seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
         rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
-        return min(max(rows, self._least_rows), 2 * BLOCK_ROWS)
+        return min(max(rows, self._least_rows), 16 * BLOCK_ROWS)
 
     @property
     def _least_rows(self) -> int:
@@ -248,6 +262,9 @@ class Executable:
         first: int,
         n_rows: int,
     ) -> Any:
+        line = self.lines[position]
+        if line is not None:
+            return line(*[i if type(i) is np.ndarray else _block(i, n_rows) for i in inputs])
         if self.by_cells[position]:
             names = [c.name for c in self.program.columns]
             return sparse.apply(op, [_block(i, n_rows) for i in inputs], names, first)
@@ -315,7 +332,7 @@ class Executable:
     def _guard(self, position: int, value: Any, op: Guard, first: int) -> Any:
         if isinstance(value, np.ndarray):
             value = MatrixColumns(value)
-        if isinstance(value, MatrixColumns) and _matrix_passes(value, op):
+        if isinstance(value, MatrixColumns) and _matrix_passes(value, op, self.largest[position]):
             return value
         for c, column in enumerate(value):
             if not isinstance(column, np.ndarray) or column.dtype == object:
@@ -399,13 +416,26 @@ def _pick(columns: Any, positions: tuple[int, ...]) -> Any:
     return [columns[p] for p in positions]
 
 
-def _matrix_passes(columns: MatrixColumns, op: Guard) -> bool:
+def _largest(op: Guard) -> float | None:
+    """The largest magnitude that a guard passes, where it is one for all columns and both signs."""
+    if op.low is None and op.high is None:
+        return np.inf
+    if op.low is None or op.high is None or not len(op.high):
+        return None
+    high = float(op.high.values[0])
+    alike = (op.high.values == high).all() and (op.low.values == -high).all()
+    return high if alike and high > 0 else None
+
+
+def _matrix_passes(columns: MatrixColumns, op: Guard, largest: float | None) -> bool:
     """Whether a guard passes all of a float matrix; False may also mean that it was not tried."""
     matrix = columns.matrix
     if matrix.dtype.kind != "f" or matrix.dtype.itemsize < 4:
         return matrix.dtype.kind in "iub"
-    if op.low is None and op.high is None and columns.is_whole:
-        return _is_finite(matrix, op.allow_nan)
+    if largest is not None and columns.is_whole and _is_below(matrix, largest):
+        return True
+    if largest == np.inf and columns.is_whole:
+        return op.allow_nan and not np.isinf(matrix).any()
     most = float(np.finfo(matrix.dtype).max)
     width = len(columns)
     low, high = (
@@ -427,11 +457,13 @@ _BITS = {
 """By size of a float: the integer of that size, all its bits but the sign, and those of infinity."""
 
 
-def _is_finite(matrix: Array, allow_nan: bool) -> bool:
+def _is_below(matrix: Array, largest: float) -> bool:
+    """Whether all magnitudes are finite and no larger."""
     bits, rest, infinity = _BITS[matrix.dtype.itemsize]
-    if guard.all_below(matrix.ravel().view(bits), rest, infinity):
-        return True
-    return allow_nan and not np.isinf(matrix).any()
+    least = infinity
+    if largest < float(np.finfo(matrix.dtype).max):
+        least = np.array(largest, matrix.dtype).view(bits)[()] + bits.type(1)
+    return bool(guard.all_below(matrix.ravel().view(bits), rest, least))
 
 
 def _bound(limits: Any, column: int, default: float) -> float:

@@ -152,25 +152,17 @@ class StraightRow:
     def _line(self, k: int, op: Op, inputs: tuple[int, ...]) -> Line:
         """What a step does, with everything that does not depend on the row looked up."""
         given = [self.types[i] for i in inputs]
-        dtype = np.dtype(self.types[k].dtype)
+        line = direct(op, given, self.types[k])
+        if line is not None:
+            return line
         match op:
-            case Unary(name) | Binary(name):
-                return function(name)
-            case Cast() | CastLike():
-                if str(dtype) == given[0].dtype:
-                    return _first
-                return partial(compute, op) if given[0].dtype == "object" else _Converted(dtype)
             case Take(columns):
                 return _Picked(columns)
-            case MatMul(weights):
-                return partial(_times, weights=weights.values)
-            case Reduce(name) if name in _REDUCTIONS and dtype.kind == "f" and dtype.itemsize >= 4:
-                return partial(_reduced, add_up=_REDUCTIONS[name], axis=1, keepdims=True)
             case Gather(table):
                 rows = table.array() if isinstance(table, Text) else table.values
                 return partial(_gathered, rows[:, None] if rows.ndim == 1 else rows)
             case Concat():
-                return partial(_concatenated, dtype=dtype)
+                return partial(_concatenated, dtype=np.dtype(self.types[k].dtype))
             case Guard():
                 return _Guarded(op, given[0])
             case Require():
@@ -187,10 +179,6 @@ class StraightRow:
                 return _TreeSums(self.engines[k], given[0])
             case Leaves(forest):
                 return partial(_reached, self.engines[k], forest.leaf_id.values)
-            case Where() if self.types[k].dtype != "object" and all(
-                g.dtype == str(dtype) for g in given[1:]
-            ):
-                return np.where
             case _:
                 return lambda *blocks: compute(op, list(blocks))
 
@@ -220,6 +208,31 @@ class StraightRow:
             return cells
 
         return objects
+
+
+def direct(op: Op, given: Sequence[Block], result: Block) -> Line | None:
+    """A step as one NumPy call on blocks of any number of rows; None where it is more than that.
+
+    Parameters
+    ----------
+    op : Op
+    given, result : Block
+        The types of its inputs and of what it gives.
+    """
+    dtype = np.dtype(result.dtype)
+    match op:
+        case Unary(name) | Binary(name):
+            return function(name)
+        case Cast() | CastLike() if given[0].dtype != "object":
+            return _first if str(dtype) == given[0].dtype else _Converted(dtype)
+        case MatMul(weights):
+            return partial(_times, weights=weights.values)
+        case Reduce(name) if name in _REDUCTIONS and dtype.kind == "f" and dtype.itemsize >= 4:
+            return partial(_reduced, add_up=_REDUCTIONS[name], axis=1, keepdims=True)
+        case Where() if result.dtype != "object" and all(g.dtype == str(dtype) for g in given[1:]):
+            return np.where
+        case _:
+            return None
 
 
 def plan_straight(
