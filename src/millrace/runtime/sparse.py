@@ -124,14 +124,16 @@ def _guard(block: Block, op: Guard, names: Sequence[str], first: int) -> Block:
 
 
 def call_argument(block: Block, kind: str) -> Any:
-    """A block as the sparse container that a foreign step takes."""
-    return sp.csr_array(block) if kind == "csr_array" else sp.csr_matrix(block)
+    """A block as the sparse container that a source gives or a foreign step takes."""
+    if kind == "csr_array":
+        return sp.csr_array(block)
+    return block if type(block) is sp.csr_matrix else sp.csr_matrix(block)
 
 
 def as_csr(answer: Any) -> Any:
     """A dense block, or a sparse matrix of any kind, as a CSR matrix."""
     if sp.issparse(answer):
-        return sp.csr_matrix(answer)
+        return answer if type(answer) is sp.csr_matrix else sp.csr_matrix(answer)
     rows, columns = np.nonzero(answer)
     ends = np.zeros(len(answer) + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=len(answer)), out=ends[1:])

@@ -150,7 +150,10 @@ class Executable:
                     return answer
             columns = MatrixColumns(columns)
         if n_rows <= max(self.block_rows, self.alone_rows) or self.reads_nothing:
-            return self._finish([self._block(columns, 0, n_rows)])
+            answers = self._finish([self._block(columns, 0, n_rows)])
+            if sparse.is_sparse(columns):  # the caller's own matrix is not handed back
+                answers = {k: v.copy() if v is columns else v for k, v in answers.items()}
+            return answers
         whole = [self._allocated(o, n_rows) for o in self.program.outputs]
         parts: list[list[Any]] = [[] for _ in range(-(-n_rows // self.block_rows))]
 
