@@ -11,6 +11,6 @@ def test_the_page_is_up_to_date() -> None:
     committed = support.PAGE.read_text(encoding="utf-8")
     if f"scikit-learn {support._version()}\n" not in committed:
         pytest.skip("the page was written for another version of scikit-learn")
-    for library in ("lightgbm", "xgboost", "catboost"):
+    for library in ("lightgbm", "xgboost", "catboost", "imblearn", "skrub", "torch", "skorch"):
         pytest.importorskip(library)
     assert support.page() == committed, "run: python -m tools.support"

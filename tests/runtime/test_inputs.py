@@ -343,3 +343,15 @@ def test_a_method_that_the_source_has_not() -> None:
 def test_an_option_that_a_method_has_not() -> None:
     with pytest.raises(TypeError, match="raw_score"):
         model(boosted).predict(matrix(3), raw_score=True)
+
+
+def test_missing_cells_among_the_words_of_a_mapping() -> None:
+    """A list of words and NaN in a mapping is not turned into the word "nan"."""
+    from sklearn.preprocessing import OrdinalEncoder
+
+    import millrace as mr
+
+    rows = pd.DataFrame({"job": pd.Series(["cook", "clerk", np.nan, "cook"], dtype=object)})
+    fitted = OrdinalEncoder().fit(rows)
+    got = mr.compile(fitted, verify=False).transform({"job": ["clerk", np.nan, "cook"]})
+    np.testing.assert_array_equal(got, fitted.transform(rows.iloc[[1, 2, 0]]))

@@ -292,7 +292,7 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
         return list(rows.schema.names), rows.column, rows.num_rows
     if isinstance(rows, Mapping):
         names = [str(n) for n in rows]
-        table = {str(n): np.asarray(v) for n, v in rows.items()}
+        table = {str(n): _cells(v) for n, v in rows.items()}
         lengths = {len(v) for v in table.values()}
         if len(lengths) > 1:
             raise ShapeError.unequal_columns({n: len(v) for n, v in table.items()})
@@ -340,6 +340,14 @@ def _from_dlpack(rows: Any) -> npt.NDArray[Any]:
             f"a tensor that cannot be viewed ({error})",
             "a dense tensor on the CPU of a NumPy dtype, e.g. x.detach().cpu().float()",
         ) from error
+
+
+def _cells(column: Any) -> npt.NDArray[Any]:
+    """One column of a mapping; a list of strings and missing cells keeps the missing ones."""
+    array = np.asarray(column)
+    if array.dtype.kind in "US" and not hasattr(column, "dtype"):
+        return np.array([*column, None], dtype=object)[:-1]
+    return array
 
 
 def _listed(rows: Sequence[Any]) -> npt.NDArray[Any]:
