@@ -329,7 +329,18 @@ def test_an_unknown_label_by_each_policy() -> None:
         lambda x: x[:, None],
         lambda x: pd.DataFrame({"x": x}),
     ],
-    ids=str,
+    ids=[
+        "array",
+        "list",
+        "tuple",
+        "series",
+        "index",
+        "polars",
+        "arrow",
+        "chunked",
+        "column",
+        "frame",
+    ],
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
 def test_isotonic_regression_takes_one_dimension(form: Any, dtype: str) -> None:
