@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from scipy import sparse as sp
+from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.utils import all_estimators
 
 from millrace.backends import reference

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from millrace.ir import Program
-from millrace.ir.ops import Binary, MatMul, Unary
+from millrace.ir.ops import Binary, MatMul, Reduce, Unary
 from millrace.ir.types import function
 from tests.conformance.cases import plain_columns
 
@@ -77,6 +77,12 @@ def _apply(op: Any, inputs: list[Any], *rest: Any) -> Any:
     name = op.ufunc if isinstance(op, (Unary, Binary)) else None
     if isinstance(op, MatMul) and isinstance(inputs[0], np.ndarray):
         return _in_order(inputs[0], op.weights.values)
+    if op == Reduce("square_sum") and isinstance(inputs[0], np.ndarray):
+        rows = inputs[0]
+        total = np.zeros((len(rows), 1), rows.dtype)
+        for k in range(rows.shape[1]):
+            total = total + rows[:, k : k + 1] * rows[:, k : k + 1]
+        return total
     if name in LIBM and all(i.dtype != object for i in inputs):
         out = str(function(name)(*(i[:0] for i in inputs)).dtype)
         if name == "power" and inputs[1].shape == (1, 1) and inputs[1][0, 0] == 2:

@@ -264,7 +264,8 @@ def _times(block: Array, weights: Array) -> Array:
 
 
 def _reduced(block: Array, add_up: Line, **how: Any) -> Array:
-    return add_up(block, **how)
+    # The order of additions is that of the layout.
+    return add_up(np.ascontiguousarray(block), **how)
 
 
 def _gathered(rows: Array, codes: Array) -> Array:
