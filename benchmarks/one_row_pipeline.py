@@ -4,12 +4,16 @@ The pipeline on the UCI Adult census data: impute and scale the numbers, impute 
 strings, 100 boosted trees. The row is what a service gets: a dict of 14 values, some of them
 missing. scikit-learn is asked as services ask it, `predict(DataFrame([row]))`, and once more with
 the frame built before, which nobody gets for free. 200 different rows, one thread.
+
+A second pipeline of the numbers alone (impute, scale, 100 boosted trees) takes NumPy rows. For Millrace
+the time of every single call is kept as well: what one call in a hundred takes (p99) against the median.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +28,7 @@ from benchmarks.models import Model
 DATA = Path(os.environ.get("MILLRACE_DATA", ROOT.parent.parent / "shared" / "data"))
 N_ROWS = 200
 FRAME, FRAME_READY = "scikit-learn, DataFrame([row])", "scikit-learn, frame built before"
+ARRAY = "scikit-learn, array of one row"
 PREPARED = f"{MILLRACE}, prepared call"
 
 LIMIT = (
@@ -31,9 +36,21 @@ LIMIT = (
     "ns each), 100 trees × 6 steps × about 2 ns: some 2 µs, to which Python adds a call."
 )
 
+ONNX = "ONNX Runtime"
+ROUNDS = 50
+"""How often every row is answered for the times of single calls."""
+
 TARGETS = (
-    Target("one row (dict) through the adult pipeline: `predict_one`", 50, 300, (FRAME,)),
-    Target("one row (dict), prepared call", 50, 300, (FRAME,), contender=PREPARED),
+    Target("one row (dict) through the adult pipeline: `predict_one`", 200, 300, (FRAME,)),
+    Target("one row (dict) through the adult pipeline: `predict_one`", 3, 5, (ONNX,)),
+    Target("one row (dict) through the adult pipeline: `predict_one`", 25, 15, unit="µs"),
+    Target("one row (dict), prepared call", 200, 300, (FRAME,), contender=PREPARED),
+    Target("one row (dict), prepared call", 25, 15, contender=PREPARED, unit="µs"),
+)
+NUMERIC_TARGETS = (
+    Target("one row of numbers (array), prepared call", 10, 5, contender=PREPARED, unit="µs"),
+    Target("one row of numbers (array), prepared call", 3, 5, (ONNX,), contender=PREPARED),
+    Target("one row of numbers (array), prepared call", 200, 300, (ARRAY,), contender=PREPARED),
 )
 
 Row = dict[str, Any]
@@ -51,11 +68,63 @@ def main() -> None:
         targets=TARGETS,
     )
     rows = frame("test", N_ROWS).drop(columns="income").to_dict("records")
-    harness.run_case(
-        case, contenders(model, rows, chosen), FRAME, chosen.measure_budget(quick=12, full=40)
-    )
+    budget = chosen.measure_budget(quick=12, full=40)
+    harness.run_case(case, contenders(model, rows, chosen), FRAME, budget)
+    add_calls(case, result.extra, model.fitted, rows, chosen.threads)
     result.cases.append(case)
+    result.cases.append(numbers_alone(result.extra, chosen))
     result.write()
+
+
+def numbers_alone(extra: dict[str, Any], chosen: Options) -> Case:
+    """The case of the pipeline without strings."""
+    model = models.cached("adult-numbers", "scikit-learn", fit_numbers)
+    table = frame("test", N_ROWS)
+    rows = list(table[numeric_columns(table)].to_numpy(np.float64))
+    case = Case(
+        f"{N_ROWS} different rows of numbers, one `predict` each, time a row",
+        calls=N_ROWS,
+        unit="µs",
+        targets=NUMERIC_TARGETS,
+    )
+    fitted = model.fitted
+    all_contenders = [
+        one_by_one(MILLRACE, partial(ours, fitted, chosen.threads, prepared=False), rows, np.array),
+        one_by_one(PREPARED, partial(ours, fitted, chosen.threads, prepared=True), rows, np.array),
+        one_by_one(ARRAY, partial(from_frame, fitted), rows, as_matrix),
+        one_by_one(ONNX, partial(onnx_numbers, model, chosen.threads), rows, as_singles),
+    ]
+    harness.run_case(case, all_contenders, ARRAY, chosen.measure_budget(quick=12, full=40))
+    add_calls(case, extra, fitted, rows, chosen.threads)
+    return case
+
+
+def add_calls(
+    case: Case, extra: dict[str, Any], fitted: Any, rows: list[Any], threads: int
+) -> None:
+    """The times of single calls, and whether the slow ones are slow."""
+    call = ours(fitted, threads, prepared=True)
+    took = np.array(sorted(seconds_of_calls(call, rows)))
+    median, slow = (float(np.quantile(took, q)) for q in (0.5, 0.99))
+    extra.setdefault("single_calls", []).append(
+        {"case": case.name, "calls": len(took), "p50": median, "p99": slow}
+    )
+    target = Target("p99 of single calls over their p50, prepared call", 3, 2, contender=PREPARED)
+    case.verdicts.append(harness.verdict(target, slow / median, higher_is_better=False))
+    print(f"single calls: p50 {median * 1e6:.2f} µs, p99 {slow * 1e6:.2f} µs")
+
+
+def seconds_of_calls(call: Callable[[Any], Any], rows: list[Any]) -> list[float]:
+    """Seconds of every single call, the clock's own time (some 50 ns) among them."""
+    for row in rows:
+        call(row)
+    took: list[float] = []
+    for _ in range(ROUNDS):
+        for row in rows:
+            began = time.perf_counter()
+            call(row)
+            took.append(time.perf_counter() - began)
+    return took
 
 
 def frame(part: str, n_rows: int | None = None) -> Any:
@@ -70,7 +139,6 @@ def frame(part: str, n_rows: int | None = None) -> Any:
 
 def fit() -> Any:
     """The pipeline of `examples/demo.py`."""
-    import pandas as pd
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.impute import SimpleImputer
@@ -79,7 +147,7 @@ def fit() -> Any:
 
     table = frame("train")
     y = table.pop("income")
-    numbers = [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
+    numbers = numeric_columns(table)
     strings = [c for c in table.columns if c not in numbers]
     columns = ColumnTransformer(
         [
@@ -96,6 +164,27 @@ def fit() -> Any:
     )
     boosting = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=0)
     return make_pipeline(columns, boosting).fit(table, y)
+
+
+def numeric_columns(table: Any) -> list[str]:
+    """Names of the columns that hold numbers."""
+    import pandas as pd
+
+    return [c for c in table.columns if pd.api.types.is_numeric_dtype(table[c])]
+
+
+def fit_numbers() -> Any:
+    """The part of the pipeline that takes numbers, with trees of its own."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    table = frame("train")
+    y = table.pop("income")
+    boosting = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=0)
+    columns = SimpleImputer(strategy="median"), StandardScaler()
+    return make_pipeline(*columns, boosting).fit(table[numeric_columns(table)].to_numpy(), y)
 
 
 def check_scores(model: Model) -> None:
@@ -116,17 +205,15 @@ def contenders(model: Model, rows: list[Row], chosen: Options) -> list[Contender
         one_by_one(PREPARED, partial(ours, fitted, chosen.threads, prepared=True), rows),
         one_by_one(FRAME, partial(from_dict, fitted), rows),
         one_by_one(FRAME_READY, partial(from_frame, fitted), rows, as_frame),
-        one_by_one(
-            "ONNX Runtime", partial(onnxruntime, model, chosen.threads), rows, text_for_missing
-        ),
+        one_by_one(ONNX, partial(onnxruntime, model, chosen.threads), rows, text_for_missing),
     ]
 
 
 def one_by_one(
     name: str,
     make: Callable[[], Callable[[Any], Any]],
-    rows: list[Row],
-    convert: Callable[[Row], Any] = dict,
+    rows: list[Any],
+    convert: Callable[[Any], Any] = dict,
 ) -> Contender:
     """A contender that answers every row with a call of its own."""
 
@@ -163,6 +250,14 @@ def as_frame(row: Row) -> Any:
     return pd.DataFrame([row])
 
 
+def as_matrix(row: Any) -> Any:
+    return row[None, :]
+
+
+def as_singles(row: Any) -> Any:
+    return row[None, :].astype(np.float32)
+
+
 def from_dict(fitted: Any) -> Callable[[Row], Any]:
     import pandas as pd
 
@@ -191,6 +286,25 @@ def onnxruntime(model: Model, threads: int) -> Callable[[Row], Any]:
         return session.run(wanted, given)[0]
 
     return call
+
+
+def onnx_numbers(model: Model, threads: int) -> Callable[[Any], Any]:
+    """The pipeline of numbers as ONNX, which takes float32."""
+    import skl2onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    path = model.file(".onnx")
+    if not path.exists():
+        width = model.fitted.n_features_in_
+        converted = skl2onnx.convert_sklearn(
+            model.fitted,
+            initial_types=[("X", FloatTensorType([None, width]))],
+            options={id(model.fitted): {"zipmap": False}},
+        )
+        path.write_bytes(converted.SerializeToString())
+    session = peers.onnx_session(path, threads)
+    wanted = [session.get_outputs()[0].name]
+    return lambda row: session.run(wanted, {"X": row})[0]
 
 
 def _onnx_file(model: Model) -> Path:

@@ -1,4 +1,4 @@
-"""Millrace: fitted scikit-learn pipelines, forests and boosted trees as small exact programs.
+"""Millrace: scikit-learn in, scikit-learn out, at the speed of the hardware, at any data size.
 
 Nothing heavy is imported until it is used: ``import millrace`` loads no numba, scikit-learn or pandas.
 """
@@ -13,20 +13,52 @@ if TYPE_CHECKING:
     from millrace.compiler.build import compile
     from millrace.compiler.link import load
     from millrace.compiler.warm import warm
+    from millrace.data import Folds, Table, scan
+    from millrace.fitting import FitReport, cross_validate, fit, fit_report, plan, search
     from millrace.runtime.model import CompiledModel
     from millrace.runtime.pool import get_threads, set_threads
+    from millrace.training import TrainResult, train
 
 __version__ = "0.1.0"
-__all__ = ["CompiledModel", "compile", "errors", "get_threads", "load", "set_threads", "warm"]
-
 _HOMES = {
     "CompiledModel": "millrace.runtime.model",
+    "FitReport": "millrace.fitting.report",
+    "Folds": "millrace.data.splits",
+    "Table": "millrace.data.table",
+    "TrainResult": "millrace.training.result",
     "compile": "millrace.compiler.build",
+    "cross_validate": "millrace.fitting.validate",
+    "fit": "millrace.fitting.fit",
+    "fit_report": "millrace.fitting.report",
     "get_threads": "millrace.runtime.pool",
     "load": "millrace.compiler.link",
+    "plan": "millrace.fitting.fit",
+    "scan": "millrace.data",
+    "search": "millrace.fitting.search",
     "set_threads": "millrace.runtime.pool",
+    "train": "millrace.training.train",
     "warm": "millrace.compiler.warm",
 }
+__all__ = [
+    "CompiledModel",
+    "FitReport",
+    "Folds",
+    "Table",
+    "TrainResult",
+    "compile",
+    "cross_validate",
+    "errors",
+    "fit",
+    "fit_report",
+    "get_threads",
+    "load",
+    "plan",
+    "scan",
+    "search",
+    "set_threads",
+    "train",
+    "warm",
+]
 
 
 def __getattr__(name: str) -> Any:

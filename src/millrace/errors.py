@@ -21,8 +21,9 @@ def _nearest(name: str, candidates: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _listing(names: Sequence[object], most: int = 8) -> str:
-    shown = ", ".join(repr(n) for n in names[:most])
+def _listing(names: Sequence[object], most: int = 8, hints: Sequence[str] = ()) -> str:
+    """The first names, each with the one among `hints` that it may be mistaken for."""
+    shown = ", ".join(f"{n!r}{_nearest(str(n), hints)}" for n in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -90,11 +91,9 @@ class MissingColumnsError(InputError, KeyError):
 
     @classmethod
     def of(cls, missing: Sequence[str], present: Sequence[str]) -> MissingColumnsError:
-        parts = [f"{m!r}{_nearest(m, present)}" for m in missing[:8]]
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         return cls(
             f"The input lacks {len(missing)} column(s) that the model reads: "
-            f"{', '.join(parts)}{more}. The input has {_listing(list(present))}. "
+            f"{_listing(missing, hints=present)}. The input has {_listing(present)}. "
             f"Add or rename the columns; their order does not matter."
         )
 
@@ -107,11 +106,9 @@ class ExtraColumnsError(InputError):
 
     @classmethod
     def of(cls, extra: Sequence[str], expected: Sequence[str]) -> ExtraColumnsError:
-        parts = [f"{e!r}{_nearest(e, expected)}" for e in extra[:8]]
-        more = f" and {len(extra) - 8} more" if len(extra) > 8 else ""
         return cls(
             f"The input has {len(extra)} column(s) that the model was not fitted on: "
-            f"{', '.join(parts)}{more}. Drop them, for example X[model.feature_names_in_]."
+            f"{_listing(extra, hints=expected)}. Drop them, for example X[model.feature_names_in_]."
         )
 
 
@@ -135,7 +132,7 @@ class ShapeError(InputError):
     @classmethod
     def repeated_names(cls, names: Sequence[str]) -> ShapeError:
         return cls(
-            f"The input has several columns of one name ({_listing(list(names))}), the model was fitted "
+            f"The input has several columns of one name ({_listing(names)}), the model was fitted "
             f"on columns with names of their own. Drop or rename the others."
         )
 
@@ -312,7 +309,7 @@ class ModelFileError(MillraceError, ValueError):
     @classmethod
     def holds_foreign_steps(cls, steps: Sequence[str]) -> ModelFileError:
         return cls(
-            f"The model calls {len(steps)} step(s) of foreign Python code ({_listing(list(steps))}), "
+            f"The model calls {len(steps)} step(s) of foreign Python code ({_listing(steps)}), "
             f"which a .mill file cannot hold because it never contains code. Replace those steps "
             f"by ones that describe() shows as native, or keep the compiled model in memory."
         )
@@ -339,7 +336,110 @@ class FileInputError(MillraceError, ValueError):
     @classmethod
     def unknown_format(cls, path: object, known: Sequence[str]) -> FileInputError:
         return cls(
-            f"Cannot tell the format of {path} from its name. Expected one of {_listing(list(known))}."
+            f"Cannot tell the format of {path} from its name. Expected one of {_listing(known)}."
+        )
+
+    @classmethod
+    def spool(cls, folder: object, why: object) -> FileInputError:
+        return cls(
+            f"Cannot put rows aside in {folder}: {why}. Free some space there, or name another "
+            f"folder in the variable TMPDIR."
+        )
+
+    @classmethod
+    def no_files(cls, where: object, why: str, known: Sequence[str]) -> FileInputError:
+        return cls(f"{where}: {why}. Table files end with one of {_listing(known, 20)}.")
+
+    @classmethod
+    def other_columns(
+        cls, path: object, missing: Sequence[str], extra: Sequence[str], first: object
+    ) -> FileInputError:
+        lacks = ", ".join(f"{m!r}{_nearest(m, extra)}" for m in missing[:8])
+        parts = [f"lacks {lacks}"] if missing else []
+        parts += [f"has also {_listing(extra)}"] if extra else []
+        return cls(
+            f"{path} has other columns than {first}: it {' and '.join(parts)}. Rename or drop "
+            f"columns so that all files have the same, or scan them apart."
+        )
+
+    @classmethod
+    def other_type(
+        cls, path: object, column: str, seen: object, expected: object, first: object
+    ) -> FileInputError:
+        return cls(
+            f"Column {column!r} is {seen} in {path}, but {expected} in {first}. Write the column "
+            f"with one type in all files."
+        )
+
+    @classmethod
+    def bad_cell(
+        cls, path: object, column: str, expected: object, row: int | None, found: str
+    ) -> FileInputError:
+        where = "later" if row is None else f"in row {row}"
+        return cls(
+            f"Cannot read {path}: column {column!r} is {expected} by the first rows, but {where} "
+            f"it holds {found}. Clean the cell, or give the column another type "
+            f"(CsvOptions(types=...))."
+        )
+
+    @classmethod
+    def one_pass(cls, source: object) -> FileInputError:
+        return cls(
+            f"{source} can be read only once, and was read before. Pass something that can be read "
+            f"again: a file, a table in memory, or a pyarrow dataset."
+        )
+
+    @classmethod
+    def mixed_column(
+        cls, source: object, column: str, row: int, seen: object, expected: str
+    ) -> FileInputError:
+        return cls(
+            f"Column {column!r} of {source} mixes types: row {row} holds {seen!r} "
+            f"({type(seen).__name__}) among values that are {expected}. Convert the column to one "
+            f"type, for example with astype(str)."
+        )
+
+    @classmethod
+    def not_a_table(cls, seen: str, why: str) -> FileInputError:
+        return cls(
+            f"Cannot scan {seen}: {why}. Expected a file, a list or pattern of files, a folder, a "
+            f"data frame, an Arrow table or stream, a DuckDB relation, or a two-dimensional array."
+        )
+
+
+class SplitError(MillraceError, ValueError):
+    """A split of the rows that cannot be made."""
+
+    @classmethod
+    def not_a_partition(cls, splitter: object, why: str) -> SplitError:
+        return cls(
+            f"{splitter} does not deal every row to exactly one test fold: {why}. Expected a "
+            f"splitter such as KFold, StratifiedKFold, GroupKFold or PredefinedSplit."
+        )
+
+    @classmethod
+    def out_of_order(cls, first: int, known: int) -> SplitError:
+        return cls(
+            f"Stratified rows are dealt in order: row {first} came before row {known}. Give the "
+            f"batches one after the other, from row 0 on."
+        )
+
+    @classmethod
+    def no_classes(cls, most: int) -> SplitError:
+        return cls(
+            f"stratify=True expects a target of classes; this one has more than {most:,} different "
+            f"values. Leave stratify out for a target of numbers."
+        )
+
+    @classmethod
+    def needs(cls, what: str) -> SplitError:
+        return cls(f"This split needs {what} with every batch.")
+
+    @classmethod
+    def bad_key(cls, column: str, kind: object) -> SplitError:
+        return cls(
+            f"Column {column!r} holds {kind}, whose values cannot be told apart by a hash. Name a "
+            f"column of texts, numbers or dates."
         )
 
 
@@ -379,7 +479,7 @@ class CompilerError(MillraceError, RuntimeError):
     @classmethod
     def none_found(cls, tried: Sequence[str]) -> CompilerError:
         return cls(
-            f"No C compiler was found: looked for {_listing(list(tried))}. Install one (for example "
+            f"No C compiler was found: looked for {_listing(tried)}. Install one (for example "
             f"`apt-get install gcc`), name it with compiler=... or the variable CC, or write the "
             f"source with to_c(...).write(folder) and compile it elsewhere."
         )
@@ -390,3 +490,127 @@ class CompilerError(MillraceError, RuntimeError):
             f"The C compiler failed:\n{' '.join(command)}\n{output.strip()[:4000]}\n"
             f"Try another compiler with compiler=...; if this one takes C99, please report the model."
         )
+
+
+class FitError(MillraceError, ValueError):
+    """The data cannot be fitted: an empty table, a target with holes or a single class ..."""
+
+    @classmethod
+    def no_target(cls, name: str, present: Sequence[str]) -> FitError:
+        return cls(
+            f"The table has no column {name!r}{_nearest(name, present)} to use as target. "
+            f"It has {_listing(present)}."
+        )
+
+    @classmethod
+    def target_needed(cls, class_name: str) -> FitError:
+        return cls(f"{class_name} needs a target: name its column with target=...")
+
+    @classmethod
+    def of_matrix(cls, what: str, columns: Sequence[int]) -> FitError:
+        return cls(
+            f"The columns of a matrix have no names: pass the {what} itself as an array (found "
+            f"columns {list(columns)} by name)."
+        )
+
+    @classmethod
+    def lengths(cls, what: str, found: int, rows: int) -> FitError:
+        return cls(f"The {what} has {found:,} values, the table has {rows:,} rows.")
+
+    @classmethod
+    def empty_table(cls, what: str) -> FitError:
+        return cls(f"{what} has no rows; at least one is needed to fit.")
+
+    @classmethod
+    def missing_target(cls, row: int, count: int) -> FitError:
+        return cls(
+            f"The target is missing in row {row}{f' and {count - 1} more' if count > 1 else ''}. "
+            f"Fill it or drop these rows first (scan(..., where=...))."
+        )
+
+    @classmethod
+    def non_finite_target(cls, row: int) -> FitError:
+        return cls(f"The target is infinite in row {row}; a finite number was expected.")
+
+    @classmethod
+    def one_class(cls, class_name: str, label: object) -> FitError:
+        return cls(
+            f"{class_name} needs rows of at least two classes; every row has the target {label!r}."
+        )
+
+    @classmethod
+    def non_finite(cls, class_name: str, column: object, row: int, value: object) -> FitError:
+        kind = "missing" if value != value else "infinite"
+        remedy = "impute it first" if kind == "missing" else "clean or clip it first"
+        return cls(
+            f"{class_name} takes finite numbers only; column {column!r} is {kind} in row {row}: "
+            f"{remedy}."
+        )
+
+    @classmethod
+    def not_numeric(cls, class_name: str, why: str) -> FitError:
+        return cls(
+            f"{class_name} takes numbers: {why}. Encode the column first (OneHotEncoder, "
+            f"OrdinalEncoder), or leave it out."
+        )
+
+    @classmethod
+    def at(cls, path: str, class_name: str, message: object) -> FitError:
+        where = f" at step {path!r}" if path else ""
+        return cls(f"{class_name}{where} cannot be fitted: {message}")
+
+
+class NotStreamableError(MillraceError, TypeError):
+    """An estimator has no way to be fitted batch by batch."""
+
+    @classmethod
+    def of(cls, path: str, class_name: str, reason: str, needed: int | None) -> NotStreamableError:
+        where = f" at step {path!r}" if path else ""
+        size = "an unknown size" if needed is None else f"about {_bytes(needed)}"
+        return cls(
+            f"{class_name}{where} cannot be fitted batch by batch because {reason}. In memory its "
+            f"data takes {size}; pass in_memory=True to load it, or choose another estimator."
+        )
+
+
+class MemoryBudgetError(MillraceError, MemoryError):
+    """The memory budget is too small for the work."""
+
+    @classmethod
+    def of(cls, given: int, least: int, why: str) -> MemoryBudgetError:
+        return cls(
+            f"A memory budget of {_bytes(given)} is too small: {why} takes at least "
+            f"{_bytes(least)}. Pass memory='{-(-least // (1 << 20))}MB' or more."
+        )
+
+
+class CheckpointError(MillraceError, ValueError):
+    """A checkpoint folder that cannot be continued from."""
+
+    @classmethod
+    def differs(cls, folder: object, what: str, there: object, here: object) -> CheckpointError:
+        return cls(
+            f"The checkpoint in {str(folder)!r} is of another fit: {what} is {there} there and "
+            f"{here} here. Use another folder, or delete this one to begin again."
+        )
+
+    @classmethod
+    def unreadable(cls, folder: object, why: object) -> CheckpointError:
+        return cls(
+            f"The checkpoint in {str(folder)!r} cannot be read: {why}. Delete the folder to begin "
+            f"again."
+        )
+
+    @classmethod
+    def unwritable(cls, folder: object, why: object) -> CheckpointError:
+        return cls(
+            f"The checkpoint in {str(folder)!r} cannot be written: {why}. What was written before "
+            f"is kept; free some space and run the same fit again to go on from there."
+        )
+
+
+def _bytes(n: int) -> str:
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if n >= size:
+            return f"{n / size:.3g} {unit}"
+    return f"{n} bytes"

@@ -13,6 +13,7 @@ from sklearn.utils._test_common.instance_generator import _construct_instances
 import millrace as mr
 from millrace.catalog.translate import METHODS
 from millrace.errors import UnsupportedModelError
+from millrace.ir.arrays import dense_array
 from tests.conformance.cases import outcome, quiet
 from tests.conformance.compare import difference
 
@@ -79,7 +80,7 @@ def near(expected: Any, got: Any) -> str | None:
         return None
     if isinstance(expected, list):
         return next((n for a, b in zip(expected, got, strict=True) if (n := near(a, b))), None)
-    a, b = (v.toarray() if hasattr(v, "toarray") else np.asarray(v) for v in (expected, got))
+    a, b = map(dense_array, (expected, got))
     if a.shape != b.shape or a.dtype != b.dtype or a.dtype.kind != "f":
         return found
     return None if np.allclose(a, b, *SLACK, equal_nan=True) else found

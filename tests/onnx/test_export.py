@@ -27,6 +27,7 @@ from millrace.compiler import export_onnx
 from millrace.compiler.export_onnx import to_onnx
 from millrace.errors import ExportError, MissingDependencyError, ModelFileError
 from millrace.ir import Program, infer
+from millrace.ir.arrays import dense_array
 from millrace.ir.ops import Binary, Distances, MatMul, Nearest, Reduce, Trees, Unary
 from tests.conformance.cases import EXAMPLES, Case, case, outcome, quiet
 from tests.conformance.rows import as_dtype, batches, textual
@@ -136,7 +137,7 @@ def compare(fitted: Case, loaded: Any, rows: Any, bound: float, kind: str) -> No
 
 
 def close(expected: Any, got: Any, bound: float, absolute: float, where: str) -> None:
-    expected = expected.toarray() if hasattr(expected, "toarray") else np.asarray(expected)
+    expected = dense_array(expected)
     assert expected.shape == got.shape, where
     if got.dtype == object:
         assert [str(v) for v in expected.ravel()] == [str(v) for v in got.ravel()], where

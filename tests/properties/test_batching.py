@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import millrace as mr
 from millrace.backends.numba import Executable
 from millrace.ir import MatMul, Program
+from millrace.ir.arrays import dense_array
 from millrace.ir.ops import ImputeNearest
 from millrace.rewrites import rewrite, simplify
 from tests.conformance import rows as make
@@ -27,7 +28,7 @@ BLOCK_ROWS = (1, 16, 100)
 
 
 def dense(answers: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.toarray() if hasattr(v, "toarray") else v for k, v in answers.items()}
+    return {k: dense_array(v) for k, v in answers.items()}
 
 
 def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:

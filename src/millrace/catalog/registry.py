@@ -52,6 +52,11 @@ def vector(value: Value) -> Result:
     return Result((value,), "vector")
 
 
+def squeezed(value: Value) -> Value | Result:
+    """One column as a one-dimensional result, several as a matrix."""
+    return vector(value) if value.width == 1 else value
+
+
 def sparse(value: Value, kind: Shape = "csr_matrix") -> Result:
     """A result that the source returns as a CSR matrix (or array)."""
     return Result((value,), kind)
@@ -130,6 +135,10 @@ class Context:
     def note(self, text: str) -> None:
         """Say something about this step that `describe()` should show."""
         self.translator.notes.append((self.path, text))
+
+
+BLAS_ORDER = "BLAS does not fix the order of additions"
+"""Why what comes of a matrix product is not the same bits."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from millrace.errors import DenseStepError, UnfittedModelError, UnsupportedModel
 from millrace.ir.build import Builder, Value
 from millrace.ir.check import check
 from millrace.ir.ops import Call, Dense
-from millrace.ir.program import Column, Form, Output, Program, Shape
+from millrace.ir.program import Column, Form, Output, Program, Shape, have_names
 from millrace.ir.types import widths
 
 METHODS: tuple[str, ...] = (
@@ -76,6 +76,11 @@ class Translation:
     records: tuple[StepRecord, ...]
     notes: tuple[tuple[str, str], ...] = ()
     bounds: tuple[Bound, ...] = ()
+
+    @property
+    def steps(self) -> tuple[tuple[str, str, str, str], ...]:
+        """Path, class, status and reason of every record, as a model keeps them."""
+        return tuple((r.path, r.source, r.status, r.reason) for r in self.records)
 
 
 @dataclass(frozen=True)
@@ -318,24 +323,32 @@ def input_columns(source: Any) -> tuple[Column, ...]:
     if reader := column_reader(type(source)):
         columns = reader(source)
         return columns if isinstance(columns, SeriesColumns) else tuple(columns)
-    names = getattr(source, "feature_names_in_", None)
-    if names is not None:
-        return tuple(Column(str(n)) for n in names)
-    width = getattr(source, "n_features_in_", None)
-    if width is None:
+    columns = table_columns(source, getattr(source, "n_features_in_", None))
+    if columns is None:
         raise UnsupportedModelError.declined(
             "",
             public_name(type(source)),
             "it does not say how many columns it was fitted on",
             "Expected a fitted object with n_features_in_.",
         )
-    return tuple(Column(f"x{i}") for i in range(int(width)))
+    return columns
+
+
+def table_columns(source: Any, width: int | None) -> tuple[Column, ...] | None:
+    """Columns of the names that an object was fitted with, else `width` of them: x0, x1 ...
+
+    None where neither is known.
+    """
+    names = getattr(source, "feature_names_in_", None)
+    if names is None and width is not None:
+        names = [f"x{i}" for i in range(int(width))]
+    return None if names is None else tuple(Column(str(n)) for n in names)
 
 
 def _empty(source: Any, sparse: Literal["csr_matrix", "csr_array"] | None) -> Builder:
     """A builder for the input of an object."""
     columns = input_columns(source)
-    named = any(c.name != f"x{i}" for i, c in enumerate(columns)) and sparse is None
+    named = have_names(columns) and sparse is None
     form: Form = sparse or ("series" if isinstance(columns, SeriesColumns) else "table")
     return Builder(columns, named, form)
 
@@ -401,7 +414,7 @@ def translate_inverse(
         raise UnsupportedModelError.declined(
             "", name, "it has no transform", "There is no way back."
         )
-    columns = tuple(Column(f"x{i}") for i in range(widths(forward)[transform.step]))
+    columns = table_columns(None, widths(forward)[transform.step]) or ()
     form: Form = sparse or ("series" if transform.shape == "vector" else "table")
     builder = Builder(columns, form=form)
     table = builder.table

@@ -16,6 +16,7 @@ from millrace.catalog import Translation, translate
 from millrace.catalog.registry import public_name
 from millrace.catalog.translate import Sample, reading
 from millrace.compiler.link import link
+from millrace.ir.program import Program
 from millrace.rewrites import simplify
 from millrace.runtime.inputs import FLAT, adapt, is_sparse
 from millrace.runtime.model import CompiledModel, ModelInfo
@@ -57,9 +58,12 @@ def compile(
     VerificationError
         The compiled model does not answer as the source does.
     """
+    few = None
     if sample is not None:
-        sample = for_source(sample, reading(fitted).form)
-    translation = translate(fitted, _sample(fitted, sample))
+        table = reading(fitted)
+        sample = for_source(sample, table.form)
+        few = _first_rows(fitted, table, sample)
+    translation = translate(fitted, few)
     translation = replace(translation, program=simplify(translation.program))
     model = link(translation.program, _info(fitted, translation), translation.foreign, fitted)
     if verify:
@@ -68,15 +72,12 @@ def compile(
     return model
 
 
-def _sample(fitted: Any, rows: Any) -> Sample | None:
-    """The first rows of the sample, for foreign steps."""
-    if rows is None:
-        return None
-    program = reading(fitted)
+def _first_rows(fitted: Any, table: Program, rows: Any) -> Sample:
+    """The first rows of a sample, for foreign steps; `table` is the program that reads them."""
     few = first(rows, 8)
     if is_sparse(few):
         few = few.toarray() if hasattr(few, "toarray") else few.sparse.to_dense()
-    batch = adapt(few, program, ignore_extra=True, flat=public_name(type(fitted)) == FLAT)
+    batch = adapt(few, table, ignore_extra=True, flat=public_name(type(fitted)) == FLAT)
     cells = [
         c if isinstance(c, np.ndarray) else c.to_pandas().to_numpy(object)
         for c in batch.columns
@@ -96,7 +97,7 @@ def _info(fitted: Any, translation: Translation) -> ModelInfo:
         ignore_extra=_ignores_extra(fitted),
         estimator_type=_estimator_type(fitted),
         output=_output_container(fitted),
-        steps=tuple((r.path, r.source, r.status, r.reason) for r in translation.records),
+        steps=translation.steps,
         notes=translation.notes,
         provenance={
             "versions": _versions(translation),

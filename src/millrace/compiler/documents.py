@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from millrace.ir.arrays import Text
 from millrace.ir.ops import Features, Terms
 
 _ODD = (
@@ -36,7 +35,7 @@ def collections(op: Features, n_rows: int, rng: np.random.Generator) -> list[Any
     """Mappings, pairs, names or sets of a few known features each, and of unknown ones."""
     names: list[Any] = list(_WORDS)
     if op.names is not None:
-        names = list(op.names.values) if isinstance(op.names, Text) else op.names.values.tolist()
+        names = op.names.array().tolist()
     made: list[Any] = []
     for _ in range(n_rows):
         picked = [names[i] for i in rng.choice(len(names), rng.integers(0, 5))] if names else []

@@ -20,6 +20,7 @@ from millrace.catalog.registry import ask, can_ask
 from millrace.compiler.probes import Probes
 from millrace.compiler.rounding import Slack
 from millrace.errors import InputError, VerificationError
+from millrace.ir.arrays import dense_array
 
 if TYPE_CHECKING:
     from millrace.runtime.model import CompiledModel
@@ -251,10 +252,7 @@ def _arrays(one: Any, other: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any,
             first.indices, second.indices
         ):
             return first.data, second.data
-    return (
-        one.toarray() if hasattr(one, "toarray") else np.asarray(one),
-        other.toarray() if hasattr(other, "toarray") else np.asarray(other),
-    )
+    return dense_array(one), dense_array(other)
 
 
 def _compare_arrays(

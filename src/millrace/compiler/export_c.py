@@ -16,6 +16,7 @@ import numpy as np
 
 from millrace.backends.c import generate
 from millrace.backends.c.words import KEYWORDS
+from millrace.compiler.methods import chosen
 from millrace.errors import CompilerError, ExportError, ModelFileError
 from millrace.ir.arrays import Text
 from millrace.ir.ops import Concat, Constant, Encode, Guard, Require, Select, Take, Where
@@ -178,16 +179,7 @@ def to_c(
 
 def _rewritten(model: CompiledModel, dtype: str, methods: str | Sequence[str] | None) -> Program:
     """The program of the wanted methods, bound and rewritten."""
-    program = model.program
-    known = list(dict.fromkeys(o.name.split("/")[0] for o in program.outputs))
-    if methods is None:
-        methods = [m for m in known if "(" not in m] or known
-    methods = [methods] if isinstance(methods, str) else methods
-    for method in methods:
-        if method not in known:
-            raise ExportError.no_method(method, known)
-    wanted = (o.name for o in program.outputs if o.name.split("/")[0] in methods)
-    program = program.only(*wanted).live()
+    program = chosen(model.program, methods)
     number = f"{CSR}{dtype}" if program.form.startswith("csr") else dtype
     texts = _text_columns(program)
     return rewrite(

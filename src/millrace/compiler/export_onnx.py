@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from millrace.compiler.methods import chosen
 from millrace.errors import ExportError, MissingDependencyError, ModelFileError
 from millrace.ir.program import Program
 from millrace.rewrites.encode_columns import encode_columns
@@ -84,7 +85,7 @@ def to_onnx(
 
     from millrace.backends.onnx import Facts, bind, export
 
-    program = bind(_chosen(model.program, methods), dtype, _known(model.program, text))
+    program = bind(chosen(model.program, methods), dtype, _known(model.program, text))
     for step in REWRITES:
         program = step(program)
     versions: dict[str, str] = model.info.provenance.get("versions", {})
@@ -106,22 +107,6 @@ def _known(program: Program, text: Sequence[str]) -> Sequence[str]:
     if isinstance(text, str) or not set(text) <= set(names):
         raise ExportError.bad_option("text", text, f"names among {names}")
     return text
-
-
-def _chosen(program: Program, methods: str | Sequence[str] | None) -> Program:
-    """The program with the outputs of these methods alone."""
-    names: dict[str, list[str]] = {}
-    for output in program.outputs:
-        names.setdefault(output.name.split("/")[0], []).append(output.name)
-    if methods is None:
-        methods = [m for m in names if "(" not in m]
-    wanted = [methods] if isinstance(methods, str) else list(methods)
-    for method in wanted:
-        if method not in names:
-            raise ExportError.no_method(method, list(names))
-    if not wanted:
-        raise ExportError.bad_option("methods", methods, f"one or more of {sorted(names)}")
-    return program.only(*(n for m in wanted for n in names[m])).live()
 
 
 def _write(content: bytes, path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from millrace.backends.reference import run
+from millrace.ir.arrays import dense_array
 from millrace.ir.ops import Distances, MatMul, Nearest, Op, Reduce
 from millrace.ir.program import Output
 from millrace.rewrites.narrow import narrow
@@ -124,7 +125,7 @@ class Slack:
 
         answers: list[Any] = [run(program, columns, foreign)[name]]
         answers += [run(program, columns, foreign, disturb)[name] for _ in range(TRIES)]
-        return [a.toarray() if hasattr(a, "toarray") else a for a in answers]
+        return [dense_array(a) for a in answers]
 
     @cached_property
     def _spread(self) -> Array:

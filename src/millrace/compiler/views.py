@@ -59,7 +59,7 @@ def _of_arrays(program: Program) -> Program:
 def _linked(model: CompiledModel, translation: Translation) -> CompiledModel:
     info = replace(
         model.info,
-        steps=tuple((r.path, r.source, r.status, r.reason) for r in translation.records),
+        steps=translation.steps,
         notes=translation.notes,
         output="default",
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from millrace.errors import FileInputError
 
-Layout = Literal["csv", "parquet", "arrow"]
+Layout = Literal["csv", "parquet", "arrow", "json"]
 Compression = Literal["gzip", "zstd"]
 
 
@@ -19,11 +19,12 @@ class Format:
 
     Attributes
     ----------
-    layout : {"csv", "parquet", "arrow"}
+    layout : {"csv", "parquet", "arrow", "json"}
+        JSON stands for JSON lines, which are read and not written.
     delimiter : str
         Between the cells of a CSV file.
     compression : {"gzip", "zstd"}, optional
-        Around a CSV file; Parquet and Arrow compress inside.
+        Around a text file; Parquet and Arrow compress inside.
     """
 
     layout: Layout
@@ -40,13 +41,27 @@ _LAYOUTS = {
     ".feather": Format("arrow"),
     ".ipc": Format("arrow"),
 }
+_READ_ONLY = {".jsonl": Format("json"), ".ndjson": Format("json")}
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 EXTENSIONS = (*_LAYOUTS, ".csv.gz", ".csv.zst", ".tsv.gz", ".tsv.zst")
+"""Of files that can be written and read."""
+
+READABLE = (
+    *EXTENSIONS,
+    *(e + c for e in _READ_ONLY for c in ("", *_COMPRESSIONS)),
+)
+"""Of files that can be read."""
 
 
-def format_of(path: str | os.PathLike[str]) -> Format:
+def format_of(path: str | os.PathLike[str], *, read: bool = False) -> Format:
     """The format that a file name stands for; case does not matter.
+
+    Parameters
+    ----------
+    path : path-like
+    read : bool
+        Take the formats that can only be read, too.
 
     Raises
     ------
@@ -58,11 +73,12 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     >>> format_of("rows.CSV.gz")
     Format(layout='csv', delimiter=',', compression='gzip')
     """
+    layouts = _LAYOUTS | _READ_ONLY if read else _LAYOUTS
     suffixes = [s.lower() for s in Path(path).suffixes]
     last = suffixes[-1] if suffixes else ""
-    if last in _LAYOUTS:
-        return _LAYOUTS[last]
-    inner = _LAYOUTS.get(suffixes[-2]) if len(suffixes) > 1 else None
-    if last in _COMPRESSIONS and inner is not None and inner.layout == "csv":
-        return Format("csv", inner.delimiter, _COMPRESSIONS[last])
-    raise FileInputError.unknown_format(path, EXTENSIONS)
+    if last in layouts:
+        return layouts[last]
+    inner = layouts.get(suffixes[-2]) if len(suffixes) > 1 else None
+    if last in _COMPRESSIONS and inner is not None and inner.layout in ("csv", "json"):
+        return Format(inner.layout, inner.delimiter, _COMPRESSIONS[last])
+    raise FileInputError.unknown_format(path, READABLE if read else EXTENSIONS)

@@ -1,88 +1,65 @@
-"""A table file that is read batch by batch."""
+"""A table that is read batch by batch."""
 
 # pyarrow ships no types.
 # pyright: reportUnknownParameterType=false
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
-from millrace.data.formats import format_of
+from millrace.data.options import CsvOptions
+from millrace.data.source import Source, reading, rebatch, width_of
 from millrace.errors import FileInputError, MissingColumnsError
 
-MISSING = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
-)  # fmt: skip
-"""Cells of a CSV file that are null: empty ones, and what `pandas.read_csv` takes as missing."""
-
-
-@dataclass(frozen=True)
-class CsvOptions:
-    """What a CSV file does not say about itself.
-
-    Attributes
-    ----------
-    delimiter : str, optional
-        Between cells; by default what the file's name says (comma, or tab for ``.tsv``).
-    header : bool
-        Whether the first line holds the names; else they are x0, x1 ...
-    missing : tuple of str
-        Cells that are null, quoted or not.
-    types : mapping of str to pyarrow.DataType
-        Types of some columns. Those of the others follow from the first block of the file.
-    """
-
-    delimiter: str | None = None
-    header: bool = True
-    missing: tuple[str, ...] = MISSING
-    types: Mapping[str, pa.DataType] = field(default_factory=dict)
-
-
-class Reader(Protocol):
-    """One file format: the schema, the number of rows where it is known, and its batches."""
-
-    schema: pa.Schema
-    n_rows: int | None
-
-    def read(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Batches of any size with these columns, in this order; one pass over the file."""
-        ...
-
-    def fraction_read(self) -> float | None:
-        """How much of the file the latest `read` has taken, where the format tells."""
-        ...
+__all__ = ["CsvOptions", "Table", "open_table", "rebatch"]
 
 
 class Table:
-    """A table in a file.
+    """Rows of one schema that can be read batch by batch, again and again.
+
+    Made by `scan` and `open_table`.
 
     Attributes
     ----------
-    path : Path
     schema : pyarrow.Schema
-        Names and types of all columns.
+        Names and types of all columns; those of a matrix are x0, x1 ...
     n_rows : int, optional
-        None where only reading tells (CSV, Arrow streams).
+        None where only reading tells (CSV, JSON lines, streams, filtered rows).
+    named : bool
+        Whether the columns have names of their own: not those of a matrix.
+    matrix : numpy.ndarray or CSR matrix, optional
+        The rows themselves, where the source is one.
+    in_memory : bool
+        A second read costs nothing.
+    path : Path, optional
+        Where the table is one file.
     """
 
-    def __init__(self, path: Path, reader: Reader) -> None:
-        self.path = path
-        self.schema = reader.schema
-        self.n_rows = reader.n_rows
-        self._reader = reader
+    def __init__(self, source: Source, columns: Sequence[str] | None = None) -> None:
+        self._source = source
+        names = source.schema.names
+        chosen = list(names if columns is None else columns)
+        _check_columns(chosen, names, source.name)
+        self.schema: pa.Schema = source.schema
+        if columns is not None:
+            self.schema = pa.schema([source.schema.field(c) for c in chosen])
+        self.n_rows = source.n_rows
+        self.named = source.named
+        self.matrix: Any = source.matrix
+        self.in_memory = source.in_memory
+        self.path = source.path
+        self._n_read: int | None = None
 
     def batches(
-        self, columns: Sequence[str] | None = None, rows: int = 65536
+        self, columns: Sequence[str] | None = None, rows: int = 65536, start: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        """Read the file from its start.
+        """Read the table.
 
         Parameters
         ----------
@@ -90,69 +67,78 @@ class Table:
             Only these are read, in this order; all by default.
         rows : int
             Rows of a batch; the last one may have fewer.
+        start : int
+            The first row, a multiple of `rows`. Files that can (Parquet, Arrow) skip what comes before,
+            others read and drop it.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
 
         Raises
         ------
         MissingColumnsError
-            At once, where a column is not in the file.
+            At once, where a column is not in the table.
         FileInputError
-            While reading, where the file is damaged or a cell has not the type of its column.
+            While reading, where a file is damaged or a cell has not the type of its column.
         """
         names = self.schema.names
         wanted = list(names if columns is None else columns)
-        if missing := [c for c in wanted if c not in names]:
-            raise MissingColumnsError.of(missing, names)
-        if twice := [c for c in wanted if names.count(c) > 1]:
-            raise FileInputError.unreadable(self.path, f"column {twice[0]!r} stands there twice")
+        _check_columns(wanted, names, self._source.name)
         if rows < 1 or not wanted:
             raise ValueError("batches() needs at least one column and one row a batch")
-        return self._batches(wanted, rows)
+        if start < 0 or start % rows:
+            raise ValueError(f"start has to be a multiple of rows ({rows}), got {start}")
+        return self._batches(wanted, rows, start)
+
+    def _batches(self, columns: list[str], rows: int, start: int) -> Iterator[pa.RecordBatch]:
+        self._n_read = start
+        with reading(self._source.name):
+            for batch in rebatch(self._source.read(columns, rows, start), rows):
+                yield batch
+                self._n_read += batch.num_rows
 
     def fraction_read(self) -> float | None:
-        """How much of the file the latest `batches` has taken (0 to 1), where that is known."""
-        return self._reader.fraction_read()
+        """How much of the table the latest `batches` has taken (0 to 1), where that is known."""
+        found = self._source.fraction_read()
+        if found is None and self._n_read is not None and self.n_rows is not None:
+            return min(self._n_read / max(self.n_rows, 1), 1.0)
+        return found
 
-    def _batches(self, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-        with reading(self.path):
-            yield from rebatch(self._reader.read(columns, rows), rows)
+    def identity(self) -> str:
+        """A fingerprint: the same for the same data in another process, found without reading it.
 
+        Files are told by name, size and time of change; rows in memory by their number, types and a
+        sample; queries by their text. What cannot be looked at, such as a stream, has the fingerprint
+        of its schema.
+        """
+        found = hashlib.blake2b(digest_size=16)
+        for part in (*self._source.fingerprint(), str(self.schema.remove_metadata())):
+            found.update(repr(part).encode())
+        return found.hexdigest()
 
-@contextmanager
-def reading(path: object) -> Generator[None]:
-    """Tell errors of the file system and of Arrow as `FileInputError`."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileInputError.unreadable(path, "there is no such file") from error
-    except OSError as error:
-        raise FileInputError.unreadable(path, error.strerror or _one_line(error)) from error
-    except (pa.ArrowException, UnicodeError) as error:
-        raise FileInputError.unreadable(path, _one_line(error)) from error
+    def nbytes_of_row(self) -> int:
+        """Bytes that a row takes in memory, roughly where there are texts; at least 1."""
+        estimate = sum(width_of(t) for t in self.schema.types)
+        if self._source.row_bytes is not None:
+            whole = sum(width_of(t) for t in self._source.schema.types)
+            estimate *= max(self._source.row_bytes / max(whole, 1.0), 1.0)
+        return max(int(estimate), 1)
 
+    def describe_source(self) -> str:
+        """The table in a few words, for messages."""
+        return self._source.name
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")
-
-
-def rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of exactly `rows`; the last one may have fewer, none is empty."""
-    held: list[pa.RecordBatch] = []
-    n_held = 0
-    for batch in batches:
-        start = 0
-        while n_held + batch.num_rows - start >= rows:
-            stop = start + rows - n_held
-            yield _joined([*held, batch.slice(start, stop - start)])
-            held, n_held, start = [], 0, stop
-        if start < batch.num_rows:
-            held.append(batch.slice(start))
-            n_held += batch.num_rows - start
-    if held:
-        yield _joined(held)
+    def __repr__(self) -> str:
+        rows = "rows not counted yet" if self.n_rows is None else f"{self.n_rows:,} rows"
+        return f"<Table {self._source.name}: {len(self.schema)} columns, {rows}>"
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+def _check_columns(wanted: Sequence[str], names: list[str], owner: str) -> None:
+    if missing := [c for c in wanted if c not in names]:
+        raise MissingColumnsError.of(missing, names)
+    if wanted != names and (twice := [c for c in wanted if names.count(c) > 1]):
+        raise FileInputError.unreadable(owner, f"column {twice[0]!r} stands there twice")
 
 
 def open_table(path: str | os.PathLike[str], csv: CsvOptions | None = None) -> Table:
@@ -161,7 +147,7 @@ def open_table(path: str | os.PathLike[str], csv: CsvOptions | None = None) -> T
     Parameters
     ----------
     path : path-like
-        CSV, Parquet or Arrow IPC; see `millrace.data`.
+        CSV, Parquet, Arrow IPC or JSON lines; see `millrace.data`.
     csv : CsvOptions, optional
 
     Raises
@@ -169,23 +155,6 @@ def open_table(path: str | os.PathLike[str], csv: CsvOptions | None = None) -> T
     FileInputError
         The file is absent, damaged, or has another format than its name says.
     """
-    format = format_of(path)
-    path = Path(path)
-    with reading(path):
-        if path.is_dir():
-            raise FileInputError.unreadable(path, "it is a folder; name a single file")
-        reader: Any
-        match format.layout:
-            case "csv":
-                from millrace.data.csv import CsvReader
+    from millrace.data.files import Files
 
-                reader = CsvReader(path, format, csv or CsvOptions())
-            case "parquet":
-                from millrace.data.parquet import ParquetReader
-
-                reader = ParquetReader(path)
-            case "arrow":
-                from millrace.data.arrow import ArrowReader
-
-                reader = ArrowReader(path)
-        return Table(path, reader)
+    return Table(Files([(Path(path), {})], csv or CsvOptions()))

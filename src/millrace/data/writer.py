@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 
-from millrace.data.formats import Format, format_of
-from millrace.errors import ModelFileError
+from millrace.data.formats import EXTENSIONS, Format, format_of
+from millrace.errors import FileInputError, ModelFileError
 
 
 class _Sink:
@@ -72,6 +72,8 @@ class StreamWriter:
                 self._writer = ParquetWriter(sink, schema)
             case "arrow":
                 self._writer = pa.ipc.new_file(sink, schema)
+            case "json":
+                raise FileInputError.unknown_format("a JSON file to write", EXTENSIONS)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows; their columns are those of the schema, in its order."""

@@ -11,6 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 
+def offsets(sizes: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Where each part begins when parts of these sizes stand one after another, and the end: (n + 1,)."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def dense_array(matrix: Any) -> npt.NDArray[Any]:
+    """An array, or all cells of a sparse matrix as one."""
+    return matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+
+
 class Array:
     """A read-only NumPy array that is compared and hashed by its content.
 
@@ -45,6 +55,10 @@ class Array:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.values.dtype
+
+    def array(self) -> npt.NDArray[Any]:
+        """The values, as `Text.array` gives those of a text."""
+        return self.values
 
     def __len__(self) -> int:
         return len(self.values)

@@ -14,33 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from millrace.ir import ops
 from millrace.ir.arrays import Array, Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Encode,
-    Forest,
-    Gather,
-    Guard,
-    IsMissing,
-    Leaves,
-    MatMul,
-    OneHot,
-    Op,
-    PickAlong,
-    Reduce,
-    Require,
-    Select,
-    Take,
-    Trees,
-    Unary,
-    Where,
-)
 from millrace.ir.program import Column, Form, Output, Program, Shape, Step
 from millrace.ir.types import Block, result
 
@@ -68,7 +43,7 @@ class Value:
     @property
     def at(self) -> int:
         """Position of the step, reading the columns now if that was not yet needed."""
-        return self.step if self.step >= 0 else self.builder.append(Select(self.columns)).step
+        return self.step if self.step >= 0 else self.builder.append(ops.Select(self.columns)).step
 
     @property
     def width(self) -> int:
@@ -93,26 +68,30 @@ class Value:
             return Value(self.builder, -1, tuple(self.columns[c] for c in positions))
         if positions == tuple(range(self.width)):
             return self
-        return self._then(Take(positions))
+        return self._then(ops.Take(positions))
 
     def column(self, position: int) -> Value:
         return self.take([position])
 
     # -- converting ------------------------------------------------------------------------
     def cast(self, dtype: str) -> Value:
-        return self._then(Cast(dtype))
+        return self._then(ops.Cast(dtype))
 
     def cast_like(self, other: Value) -> Value:
-        return self.builder.append(CastLike(), self, other)
+        return self.builder.append(ops.CastLike(), self, other)
 
     # -- arithmetic ------------------------------------------------------------------------
     def apply(self, ufunc: str) -> Value:
         """A unary ufunc by name, of NumPy or of ``scipy.special``."""
-        return self._then(Unary(ufunc))
+        return self._then(ops.Unary(ufunc))
 
     def combine(self, ufunc: str, other: Value | Row) -> Value:
         """A binary NumPy ufunc by name; a plain array is one constant row with its own dtype."""
-        return self.builder.append(Binary(ufunc), self, self._operand(other))
+        return self.builder.append(ops.Binary(ufunc), self, self._operand(other))
+
+    def scalar(self, number: float) -> Value:
+        """A Python number beside this block: it takes the block's dtype, as NumPy's weak scalars do."""
+        return self.builder.constant(np.float64(number)).cast_like(self)
 
     def __add__(self, other: Value | Row) -> Value:
         return self.combine("add", other)
@@ -146,16 +125,16 @@ class Value:
 
     def where(self, a: Value | Row | Text, b: Value | Row | Text) -> Value:
         """`a` where this (a bool block) holds, else `b`."""
-        return self.builder.append(Where(), self, self._operand(a), self._operand(b))
+        return self.builder.append(ops.Where(), self, self._operand(a), self._operand(b))
 
     def __matmul__(self, weights: npt.ArrayLike) -> Value:
-        return self._then(MatMul(Array(weights)))
+        return self._then(ops.MatMul(Array(weights)))
 
     # -- the rest --------------------------------------------------------------------------
     def is_missing(
         self, rule: Literal["nan", "none", "value"] = "nan", value: float | str | None = None
     ) -> Value:
-        return self._then(IsMissing(rule, value))
+        return self._then(ops.IsMissing(rule, value))
 
     def reduce(
         self,
@@ -163,43 +142,43 @@ class Value:
             "sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin", "square_sum"
         ],
     ) -> Value:
-        return self._then(Reduce(function))
+        return self._then(ops.Reduce(function))
 
     def accumulate(self, ufunc: str) -> Value:
-        return self._then(Accumulate(ufunc))
+        return self._then(ops.Accumulate(ufunc))
 
     def arg_sort(self) -> Value:
-        return self._then(ArgSort())
+        return self._then(ops.ArgSort())
 
     def pick_along(self, positions: Value) -> Value:
-        return self.builder.append(PickAlong(), self, positions)
+        return self.builder.append(ops.PickAlong(), self, positions)
 
     def require(self, ok: Value, owner: str, problem: str) -> Value:
-        return self.builder.append(Require(owner, problem), self, ok)
+        return self.builder.append(ops.Require(owner, problem), self, ok)
 
-    def encode(self, encode: Encode) -> Value:
+    def encode(self, encode: ops.Encode) -> Value:
         return self._then(encode)
 
     def one_hot(self, width: int, dtype: str = "float64", sparse: bool = False) -> Value:
-        return self._then(OneHot(width, dtype, sparse))
+        return self._then(ops.OneHot(width, dtype, sparse))
 
     def gather(self, table: Array | Text) -> Value:
-        return self._then(Gather(table))
+        return self._then(ops.Gather(table))
 
     def guard(self, owner: str, *, allow_nan: bool = False) -> Value:
-        return self._then(Guard(owner, allow_nan))
+        return self._then(ops.Guard(owner, allow_nan))
 
-    def trees(self, forest: Forest) -> Value:
-        return self._then(Trees(forest))
+    def trees(self, forest: ops.Forest) -> Value:
+        return self._then(ops.Trees(forest))
 
-    def leaves(self, forest: Forest) -> Value:
-        return self._then(Leaves(forest))
+    def leaves(self, forest: ops.Forest) -> Value:
+        return self._then(ops.Leaves(forest))
 
-    def then(self, op: Op) -> Value:
+    def then(self, op: ops.Op) -> Value:
         """Any primitive of one input."""
         return self._then(op)
 
-    def _then(self, op: Op) -> Value:
+    def _then(self, op: ops.Op) -> Value:
         return self.builder.append(op, self)
 
     def _operand(self, other: Value | Row | Text) -> Value:
@@ -231,7 +210,7 @@ class Builder:
         """All columns of the input."""
         return Value(self, -1, tuple(range(len(self.columns))))
 
-    def append(self, op: Op, *inputs: Value) -> Value:
+    def append(self, op: ops.Op, *inputs: Value) -> Value:
         """One step; an equal earlier step is used again."""
         step = Step(op, tuple(v.at for v in inputs))
         if step not in self._seen:
@@ -246,8 +225,8 @@ class Builder:
         if isinstance(row, (int, float)) and not isinstance(row, np.generic):
             raise TypeError(f"give {row!r} a dtype: np.float64({row!r}), or an array")
         if isinstance(row, Text):
-            return self.append(Constant(row))
-        return self.append(Constant(Array(np.atleast_1d(np.asarray(row)))))
+            return self.append(ops.Constant(row))
+        return self.append(ops.Constant(Array(np.atleast_1d(np.asarray(row)))))
 
     def concat(self, values: Sequence[Value], apart: bool = False) -> Value:
         """Blocks side by side; for `apart` see `Concat`."""
@@ -255,7 +234,7 @@ class Builder:
             return values[0]
         if all(v.step < 0 for v in values):
             return Value(self, -1, tuple(c for v in values for c in v.columns))
-        return self.append(Concat(apart), *values)
+        return self.append(ops.Concat(apart), *values)
 
     def categorical(
         self, value: Value, categories: Sequence[str | int | float | bool], strict: bool = False

@@ -5,48 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from millrace.errors import ProgramError
+from millrace.ir import ops
 from millrace.ir.arrays import Text
-from millrace.ir.ops import (
-    Binary,
-    CastLike,
-    Concat,
-    Constant,
-    Distances,
-    Encode,
-    Features,
-    Forest,
-    Gather,
-    ImputeNearest,
-    Interpolate,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    Op,
-    PickAlong,
-    Require,
-    SearchSorted,
-    Select,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Where,
-)
 from millrace.ir.program import Program
 from millrace.ir.types import Block, infer
 
 
-def arity(op: Op) -> int | None:
+def arity(op: ops.Op) -> int | None:
     """How many inputs a primitive takes; None for any number from one."""
     match op:
-        case Select() | Constant():
+        case ops.Select() | ops.Constant():
             return 0
-        case Binary() | CastLike() | PickAlong() | Require():
+        case ops.Binary() | ops.CastLike() | ops.PickAlong() | ops.Require():
             return 2
-        case Where():
+        case ops.Where():
             return 3
-        case Concat():
+        case ops.Concat():
             return None
         case _:
             return 1
@@ -65,7 +39,7 @@ def check(program: Program) -> Program:
             raise ProgramError(f"%{position} {name} needs at least one input")
         if any(not 0 <= i < position for i in step.inputs):
             raise ProgramError(f"%{position} {name} reads a later or unknown step: {step.inputs}")
-        if isinstance(step.op, Select):
+        if isinstance(step.op, ops.Select):
             bad = [c for c in step.op.columns if not 0 <= c < len(program.columns)]
             if bad:
                 raise ProgramError(f"%{position} Select reads unknown columns {bad}")
@@ -92,33 +66,33 @@ def check(program: Program) -> Program:
     return program
 
 
-def _problem(op: Op, inputs: list[Block]) -> str | None:
+def _problem(op: ops.Op, inputs: list[Block]) -> str | None:
     match op:
-        case Take(columns) if any(not 0 <= c < inputs[0].width for c in columns):
+        case ops.Take(columns) if any(not 0 <= c < inputs[0].width for c in columns):
             return f"columns {columns} of a block of width {inputs[0].width}"
-        case MatMul(weights) if weights.shape[0] != inputs[0].width:
+        case ops.MatMul(weights) if weights.shape[0] != inputs[0].width:
             return f"weights {weights.shape} for a block of width {inputs[0].width}"
-        case Encode() | OneHot() | Gather() | Spline() | Terms() | Features() if (
-            inputs[0].width != 1
-        ):
+        case (
+            ops.Encode() | ops.OneHot() | ops.Gather() | ops.Spline() | ops.Terms() | ops.Features()
+        ) if inputs[0].width != 1:
             return f"needs one column, got {inputs[0].width}"
-        case SearchSorted(start) | Interpolate(start) if len(start) != inputs[0].width + 1:
+        case ops.SearchSorted(start) | ops.Interpolate(start) if len(start) != inputs[0].width + 1:
             return f"points of {len(start) - 1} columns for a block of width {inputs[0].width}"
-        case Distances(points) | Nearest(points) | ImputeNearest(points) if (
+        case ops.Distances(points) | ops.Nearest(points) | ops.ImputeNearest(points) if (
             points.shape[1] != inputs[0].width
         ):
             return f"points {points.shape} for a block of width {inputs[0].width}"
-        case Nearest(points, k) if not 1 <= k <= len(points):
+        case ops.Nearest(points, k) if not 1 <= k <= len(points):
             return f"the nearest {k} of {len(points)} points"
-        case Gather(table) if isinstance(table, Text) and not len(table):
+        case ops.Gather(table) if isinstance(table, Text) and not len(table):
             return "empty table"
-        case Trees(forest) | Leaves(forest):
+        case ops.Trees(forest) | ops.Leaves(forest):
             return _forest_problem(forest, inputs[0].width)
         case _:
             return None
 
 
-def _forest_problem(forest: Forest, width: int) -> str | None:
+def _forest_problem(forest: ops.Forest, width: int) -> str | None:
     nodes = len(forest.feature)
     for name in ("threshold", "left", "right", "leaf", "missing", "default_left", "category"):
         if len(getattr(forest, name)) != nodes:

@@ -74,6 +74,16 @@ class Output:
     shape: Shape = "matrix"
     depth: int = 1
 
+    @property
+    def method(self) -> str:
+        """The method, or the method with an option: the name without the position in a list."""
+        return self.name.partition("/")[0]
+
+
+def have_names(columns: Sequence[Column]) -> bool:
+    """Whether columns have names of their own, not those that are made up: x0, x1 ..."""
+    return any(c.name != f"x{i}" for i, c in enumerate(columns))
+
 
 def unbound(columns: Sequence[Column], form: Form) -> tuple[str, ...]:
     """Float64 and text for every column, sparse where the table is."""
@@ -119,7 +129,7 @@ class Program:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods that have an output, without keywords and list positions."""
-        names = (o.name.split("/")[0].split("(")[0] for o in self.outputs)
+        names = (o.method.partition("(")[0] for o in self.outputs)
         return tuple(dict.fromkeys(names))
 
     @cached_property

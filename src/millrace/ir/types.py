@@ -15,43 +15,8 @@ from typing import Any, assert_never
 import numpy as np
 
 from millrace.errors import DenseStepError, ProgramError
+from millrace.ir import ops
 from millrace.ir.arrays import Array, Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Call,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Dense,
-    Distances,
-    Encode,
-    Features,
-    Gather,
-    Guard,
-    ImputeNearest,
-    Interpolate,
-    IsMissing,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    Op,
-    PickAlong,
-    Reduce,
-    Require,
-    SearchSorted,
-    Select,
-    Sparse,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Unary,
-    Where,
-)
 from millrace.ir.program import Program
 
 Binding = tuple[str, ...]
@@ -160,7 +125,7 @@ def _table(table: Array | Text) -> Block:
     return Block(str(table.dtype), table.shape[1] if len(table.shape) > 1 else 1)
 
 
-def result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
+def result(op: ops.Op, inputs: Sequence[Block], binding: Binding) -> Block:
     """The type of one step from the types of its inputs.
 
     Raises
@@ -172,33 +137,33 @@ def result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
     return replace(block, sparse=True) if _is_sparse(op, inputs, binding) else block
 
 
-def _is_sparse(op: Op, inputs: Sequence[Block], binding: Binding) -> bool:
+def _is_sparse(op: ops.Op, inputs: Sequence[Block], binding: Binding) -> bool:
     """Whether a step gives a sparse block."""
     first, *others = inputs or (Block("", 0),)
     match op:
-        case Select(columns):
+        case ops.Select(columns):
             return any(binding[c].startswith(CSR) for c in columns[:1])
-        case Terms() | Features() | Sparse() | OneHot(sparse=True):
+        case ops.Terms() | ops.Features() | ops.Sparse() | ops.OneHot(sparse=True):
             return True
-        case Call():
+        case ops.Call():
             return op.gives_sparse
-        case Concat():
+        case ops.Concat():
             return any(b.sparse for b in inputs)
-        case Take() | Cast() | CastLike() | Guard() | Require():
+        case ops.Take() | ops.Cast() | ops.CastLike() | ops.Guard() | ops.Require():
             return first.sparse
         case (
-            Dense()
-            | MatMul()
-            | Trees()
-            | Leaves()
-            | Reduce("sum" | "mean" | "max" | "min" | "square_sum")
+            ops.Dense()
+            | ops.MatMul()
+            | ops.Trees()
+            | ops.Leaves()
+            | ops.Reduce("sum" | "mean" | "max" | "min" | "square_sum")
         ):
             return False
-        case Unary(ufunc) if ufunc in KEEPS_ZERO:
+        case ops.Unary(ufunc) if ufunc in KEEPS_ZERO:
             return first.sparse
-        case Binary("multiply"):
+        case ops.Binary("multiply"):
             return any(b.sparse for b in inputs)
-        case Binary("divide") if not others[0].sparse:
+        case ops.Binary("divide") if not others[0].sparse:
             return first.sparse
         case _:
             if wide := next((b for b in inputs if b.sparse), None):
@@ -206,70 +171,70 @@ def _is_sparse(op: Op, inputs: Sequence[Block], binding: Binding) -> bool:
             return False
 
 
-def _dense_result(op: Op, inputs: Sequence[Block], binding: Binding) -> Block:
+def _dense_result(op: ops.Op, inputs: Sequence[Block], binding: Binding) -> Block:
     """Dtype and width of one step."""
     match op:
-        case Select(columns):
+        case ops.Select(columns):
             return Block(promote([binding[c] for c in columns]), len(columns))
-        case Constant(row):
+        case ops.Constant(row):
             return Block("object" if isinstance(row, Text) else str(row.dtype), len(row))
-        case Sparse() | Dense() | Require():
+        case ops.Sparse() | ops.Dense() | ops.Require():
             return Block(inputs[0].dtype, inputs[0].width)
-        case Accumulate(ufunc):
+        case ops.Accumulate(ufunc):
             one = np.ones((1, 1), inputs[0].dtype)
             return Block(str(getattr(np, ufunc).accumulate(one, axis=1).dtype), inputs[0].width)
-        case ArgSort() | SearchSorted():
+        case ops.ArgSort() | ops.SearchSorted():
             return Block("int64", inputs[0].width)
-        case PickAlong():
+        case ops.PickAlong():
             return Block(inputs[0].dtype, inputs[1].width)
-        case Interpolate() | ImputeNearest():
+        case ops.Interpolate() | ops.ImputeNearest():
             return Block("float64", inputs[0].width)
-        case Spline():
+        case ops.Spline():
             return Block("float64", op.coefficients.shape[1])
-        case Distances():
+        case ops.Distances():
             return Block("float64", len(op.points))
-        case Nearest():
+        case ops.Nearest():
             return Block("float64", 2 * op.k)
-        case Terms() | Features():
+        case ops.Terms() | ops.Features():
             return Block(op.dtype, op.n_features)
-        case Cast(dtype):
+        case ops.Cast(dtype):
             return Block(cast_dtype(inputs[0].dtype, dtype), inputs[0].width)
-        case CastLike():
+        case ops.CastLike():
             return Block(inputs[1].dtype, inputs[0].width)
-        case Unary(ufunc):
+        case ops.Unary(ufunc):
             return Block(_ufunc_dtype(ufunc, inputs[0].dtype), inputs[0].width)
-        case Binary(ufunc):
+        case ops.Binary(ufunc):
             return Block(_ufunc_dtype(ufunc, *(b.dtype for b in inputs)), _same_width(inputs))
-        case IsMissing():
+        case ops.IsMissing():
             return Block("bool", inputs[0].width)
-        case Where():
+        case ops.Where():
             return Block(promote([b.dtype for b in inputs[1:]]), _same_width(inputs))
-        case Concat():
+        case ops.Concat():
             return Block(promote([b.dtype for b in inputs]), sum(b.width for b in inputs))
-        case Take(columns):
+        case ops.Take(columns):
             return Block(inputs[0].dtype, len(columns))
-        case MatMul(weights):
+        case ops.MatMul(weights):
             return Block(promote([inputs[0].dtype, str(weights.dtype)]), weights.shape[1])
-        case Reduce(name):
+        case ops.Reduce(name):
             if name in ("argmax", "argmin"):
                 return Block("int64", 1)
             if name == "square_sum":
                 return Block(inputs[0].dtype, 1)
             probe = getattr(np, name)(np.zeros((1, 1), inputs[0].dtype), axis=1)
             return Block(str(probe.dtype), 1)
-        case Encode():
+        case ops.Encode():
             return Block("int32", 1)
-        case OneHot(width, dtype):
+        case ops.OneHot(width, dtype):
             return Block(dtype, width)
-        case Gather(table):
+        case ops.Gather(table):
             return _table(table)
-        case Guard():
+        case ops.Guard():
             return inputs[0]
-        case Trees(forest):
+        case ops.Trees(forest):
             return Block(str(forest.value.dtype), forest.n_outputs)
-        case Leaves(forest):
+        case ops.Leaves(forest):
             return Block("int64", forest.n_trees)
-        case Call():
+        case ops.Call():
             return Block(op.dtype, op.width)
         case _:
             assert_never(op)

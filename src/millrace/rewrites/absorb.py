@@ -31,7 +31,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from millrace.ir.arrays import Array
+from millrace.ir.arrays import Array, offsets
 from millrace.ir.build import Builder, Value
 from millrace.ir.liveness import features_of
 from millrace.ir.ops import Forest, Guard, Leaves, Select, Trees
@@ -322,7 +322,7 @@ class _Edit:
             missing=Array(self.missing),
             default_left=Array(self.default_left),
             category=Array(self.category),
-            set_start=Array(np.concatenate([[0], np.cumsum(sizes)]), "int64"),
+            set_start=Array(offsets(sizes)),
             set_member=Array(np.concatenate([*self.sets, np.empty(0, np.int64)]), "int64"),
             operator="<=",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from millrace.errors import (
     ShapeError,
 )
 from millrace.ir.ops import Call, Features, Terms
-from millrace.ir.program import Program
+from millrace.ir.program import Program, have_names
 from millrace.ir.types import ABSENT, CSR
 from millrace.runtime.columns import ColumnData, column_data
 
@@ -75,19 +76,22 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False, flat: bool = 
     if names is not None and program.named:
         own = _own_names(names, program)
         _check_names(names, own, program, ignore_extra)
+        places = _places(names)
         for position in used:
             column = program.columns[position]
-            columns[position] = column_data(get(names.index(own[column.name])), column)
+            columns[position] = column_data(get(places[own[column.name]]), column)
     else:
         width = len(names) if names is not None else get(None)
         if width != len(program.columns):
             raise ShapeError.wrong_width(width, len(program.columns))
         for position in used:
             columns[position] = column_data(get(position), program.columns[position])
-    binding = tuple(
-        _unread_dtype(rows, names, i, program) if c is None else _dtype(c)
-        for i, c in enumerate(columns)
-    )
+    binding = tuple(map(_dtype, columns))
+    if len(used) < len(columns):
+        unread = _unread_dtypes(rows, program)
+        binding = tuple(
+            u if c is None else b for u, b, c in zip(unread, binding, columns, strict=True)
+        )
     return Batch(columns, n_rows, binding)
 
 
@@ -145,10 +149,11 @@ def _sparse_batch(rows: Any, program: Program, ignore_extra: bool) -> Batch:
 def _frame_matrix(rows: Any, program: Program, ignore_extra: bool) -> Any:
     """A pandas frame of sparse columns as a CSR matrix of the program's columns, found by name."""
     names = [str(c) for c in rows.columns]
-    if any(c.name != f"x{i}" for i, c in enumerate(program.columns)):
+    if have_names(program.columns):
         own = _own_names(names, program)
         _check_names(names, own, program, ignore_extra)
-        to = {names.index(own[c.name]): i for i, c in enumerate(program.columns) if c.name in own}
+        places = _places(names)
+        to = {places[own[c.name]]: i for i, c in enumerate(program.columns) if c.name in own}
     elif len(names) == len(program.columns):
         to = {i: i for i in range(len(names))}
     else:
@@ -221,23 +226,41 @@ def _check_labels(cells: Sequence[Any]) -> None:
             )
 
 
+_dtype_name = lru_cache(maxsize=256)(str)
+"""The name of a NumPy dtype, which NumPy makes anew each time."""
+
+
 def _dtype(column: ColumnData) -> str:
-    return str(column.dtype) if isinstance(column, np.ndarray) else "object"
+    return _dtype_name(column.dtype) if isinstance(column, np.ndarray) else "object"
 
 
-def _unread_dtype(rows: Any, names: Sequence[str] | None, position: int, program: Program) -> str:
-    """The dtype of a column that is not read but takes part in the source's type promotion."""
+def _unread_dtypes(rows: Any, program: Program) -> list[str]:
+    """The dtypes of columns as they take part in the source's type promotion without being read."""
     if isinstance(rows, np.ndarray):
-        return str(rows.dtype)
-    name = (
-        program.columns[position].name if program.named else (names or ())[position : position + 1]
-    )
-    dtypes = getattr(rows, "dtypes", None)
-    if program.named and hasattr(rows, "iloc") and name in rows.columns:
-        dtype = dtypes[name]  # pyright: ignore[reportOptionalSubscript]
-        if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
-            return str(dtype)
-    return ABSENT
+        return [_dtype_name(rows.dtype)] * len(program.columns)
+    known: dict[Any, str] = {}
+    if program.named and hasattr(rows, "iloc"):
+        labels = rows.columns.tolist()
+        known = {
+            name: _dtype_name(dtype)
+            for name, dtype in zip(labels, rows.dtypes, strict=True)
+            if isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+        }
+        for name in _repeated(labels):
+            known.pop(name, None)
+    return [known.get(column.name, ABSENT) for column in program.columns]
+
+
+def _repeated(names: Sequence[Any]) -> list[Any]:
+    """The names that several columns have."""
+    if len(set(names)) == len(names):
+        return []
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    """Where each name stands first."""
+    return {name: place for place, name in reversed(list(enumerate(names)))}
 
 
 def _own_names(names: Sequence[str], program: Program) -> dict[str, str]:
@@ -262,12 +285,10 @@ def _check_names(
     missing = [n for n in wanted if n not in own]
     if missing:
         raise MissingColumnsError.of(missing, list(names))
-    if len(set(names)) < len(names):
-        mine = set(own.values())
-        if repeated := [n for n, k in Counter(names).items() if k > 1 and n in mine]:
-            raise ShapeError.repeated_names(repeated)
+    known = set(own.values())
+    if repeated := [n for n in _repeated(names) if n in known]:
+        raise ShapeError.repeated_names(repeated)
     if not ignore_extra:
-        known = set(own.values())
         extra = [n for n in names if n not in known]
         if extra:
             raise ExtraColumnsError.of(extra, [c.name for c in program.columns])
@@ -279,7 +300,10 @@ def _reader(rows: Any) -> tuple[list[str] | None, Any, int]:
     if isinstance(rows, np.ndarray):
         return _array_reader(rows)
     if kind == "pandas" and hasattr(rows, "columns"):
-        return [str(c) for c in rows.columns], lambda c: rows.iloc[:, c], len(rows)
+        labels = rows.columns.tolist()
+        by_label = rows.columns.is_unique and rows.columns.nlevels == 1  # the quicker way
+        get = (lambda c: rows[labels[c]]) if by_label else (lambda c: rows.iloc[:, c])
+        return [str(label) for label in labels], get, len(rows)
     if kind == "polars" and hasattr(rows, "get_column"):
         return list(rows.columns), rows.to_series, rows.height
     if kind == "polars" and hasattr(rows, "collect"):

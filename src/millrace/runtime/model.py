@@ -18,7 +18,7 @@ from millrace.runtime.estimator import EstimatorMixin
 from millrace.runtime.frames import column_dtypes, frame
 from millrace.runtime.inputs import FLAT, Batch, adapt, is_sparse, reads_by_column, sparse_kind
 from millrace.runtime.inverse import inverse_of
-from millrace.runtime.row import RowFunction
+from millrace.runtime.row import CellFunctions, RowFunction
 from millrace.runtime.samples import for_source
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ class CompiledModel(EstimatorMixin):
         self._lock = threading.RLock()
         self._width = len(program.columns)
         self._flat = info.source == FLAT and program.form == "table"
+        self._of_cell = CellFunctions(self) if program.form == "series" else None
         self._methods = {m: _bind(self, m) for m in program.methods}
         self._views = dict(views or {})
 
@@ -281,6 +282,10 @@ class CompiledModel(EstimatorMixin):
                     if answer is not None:
                         return self._answer(method, answer)
                 return self._answer(method, runnable.run(rows, n_rows))
+        if self._of_cell is not None:
+            answer = self._of_cell(method, rows)
+            if answer is not None:
+                return answer
         answer = self.form_of(rows).run_batch(method, rows)
         if (
             type(rows) is np.ndarray

@@ -1,50 +1,94 @@
-"""One row at a time: the lookups are done once, the call is a few microseconds."""
+"""One row at a time: the lookups are done once, the call is about a microsecond."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from millrace.errors import ColumnTypeError, ShapeError
 
 if TYPE_CHECKING:
     from millrace.ir.program import Column
-    from millrace.runtime.model import CompiledModel
+    from millrace.runtime.model import CompiledModel, Runnable
+
+Single = Callable[[Any], Any]
+"""A row -> the answer for it, or None where the row is for the general way."""
+
+
+class CellFunctions:
+    """The calls for a batch of one text or collection, by method; see `CompiledModel.call`."""
+
+    def __init__(self, model: CompiledModel) -> None:
+        self.model = model
+        self._of_method: dict[str, Single | None] = {}
+
+    def __call__(self, method: str, rows: Any) -> Any:
+        """The answer for a list or an array of objects that holds one cell; None for any other."""
+        kind = type(rows)
+        if kind is not list and (kind is not np.ndarray or rows.dtype != object or rows.ndim != 1):
+            return None
+        if len(rows) != 1:
+            return None
+        if method not in self._of_method:
+            self._of_method[method] = self._prepared(method)
+        single = self._of_method[method]
+        return None if single is None else single(rows[0])
+
+    def _prepared(self, method: str) -> Single | None:
+        if method not in self.model._names:
+            return None
+        runnable: Any = self.model.runnable(method, ("object",))
+        plan = _plan(runnable, "single_of_cell")
+        return None if plan is None else plan.single_of_cell(runnable.collections)
 
 
 class RowFunction:
-    """A prepared method for single rows; see `CompiledModel.row_function`."""
+    """A prepared method for single rows; see `CompiledModel.row_function`.
+
+    A row of a kind that was seen before goes to the call that the backend has prepared for it (`Single`).
+    Where that has no answer, and for all other rows, the way of the whole table is taken, which answers
+    or raises.
+    """
 
     def __init__(self, model: CompiledModel, method: str) -> None:
         self.model = model
         self.method = method
         self._names = [c.name for c in model.program.columns]
         self._width = len(self._names)
-        self._by_dtype: dict[Any, Any] = {}
         first, *others = model._names[method]
         plain = not others and "/" not in first and first not in model.program.cubes
         self._only = first if plain else None
-        self._prepared: tuple[Any, list[tuple[int, str]], list[Any]] | None = None
+        self._of_array: dict[Any, Single] = {}
+        self._of_mapping: Single | None = None
         series = model.program.form == "series"
         self._series = model.program.columns[0] if series else None
 
     def __call__(self, row: Any) -> Any:
+        if type(row) is np.ndarray and row.ndim == 1 and self._series is None:
+            prepared = self._of_array.get(row.dtype)
+            if prepared is not None:
+                answer = prepared(row)
+                if answer is not None:
+                    return answer
+                return self._array(row)
+            return self._prepare_array(row)
+        return self._of_another_kind(row)
+
+    def _of_another_kind(self, row: Any) -> Any:
         if self._series is not None:
             return self._batch([self._cell(row, self._series)])
-        if type(row) is np.ndarray and row.ndim == 1:
-            return self._array(row)
         if isinstance(row, Mapping):
-            return self._mapping(row)
+            prepared = self._of_mapping or self._prepare_mapping()
+            answer = prepared(row)
+            return self._batch([dict(row)]) if answer is None else answer
         if isinstance(row, (tuple, list)):
             if len(row) != self._width:
                 raise ShapeError.wrong_width(len(row), self._width)
-            return self._mapping(dict(zip(self._names, row, strict=True)))
-        return self._other(row)
-
-    def _other(self, row: Any) -> Any:
-        """A row of a pandas frame, the only number of a row, or a table of one row."""
+            return self._of_another_kind(dict(zip(self._names, row, strict=True)))
         if hasattr(row, "to_dict") and len(row.shape) == 1:
             return self(row.to_dict() if self.model.program.named else row.to_numpy())
         if self.model._flat and np.ndim(row) == 0:
@@ -67,46 +111,70 @@ class RowFunction:
             return next(iter(row))
         return row
 
+    # -- arrays ----------------------------------------------------------------------------
     def _array(self, row: Any) -> Any:
-        prepared = self._by_dtype.get(row.dtype)
-        if prepared is None:
-            return self._prepare_array(row)
+        """A row that the prepared call has no answer for."""
         if len(row) != self._width:
             raise ShapeError.wrong_width(len(row), self._width)
-        answer = prepared(row)
-        return self._batch(row[None, :]) if answer is None else self._first(answer)
+        return self._batch(row[None, :])
 
     def _prepare_array(self, row: Any) -> Any:
         if row.dtype.kind in "fiub" and row.dtype.isnative and len(row) == self._width:
             runnable = self.model.runnable(self.method, (str(row.dtype),) * self._width)
-            self._by_dtype[row.dtype] = runnable.row
-        return self._batch(row[None, :])
+            plan = _plan(runnable, "single_of_array")
+            single = None if plan is None else plan.single_of_array()
+            self._of_array[row.dtype] = single or self._through_outputs(runnable)
+        return self._array(row)
 
-    def _mapping(self, row: Mapping[str, Any]) -> Any:
-        prepared = self._prepared
-        if prepared is None:
-            prepared = self._prepare_mapping()
-        run, used, blank = prepared
-        cells = blank.copy()
-        for c, name in used:
-            try:
-                cells[c] = row[name]
-            except KeyError:  # perhaps under a name that only differs in blanks
-                return self._batch([dict(row)])
-        answer = run(cells)
-        return self._batch([dict(row)]) if answer is None else self._first(answer)
+    def _through_outputs(self, runnable: Runnable) -> Single:
+        """The call through the outputs of the runnable by name."""
 
-    def _prepare_mapping(self) -> tuple[Any, list[tuple[int, str]], list[Any]]:
-        """The executable for text columns of words and others of numbers, and the cells it reads."""
+        def single(row: Any) -> Any:
+            if len(row) != self._width:
+                return None
+            answer = runnable.row(row)
+            return None if answer is None else self._first(answer)
+
+        return single
+
+    # -- mappings --------------------------------------------------------------------------
+    def _prepare_mapping(self) -> Single:
+        """The call for text columns of words and others of numbers, from the cells that it reads."""
         program = self.model.program.only(*self.model._names[self.method])
         binding = tuple("object" if c.kind == "text" else "float64" for c in program.columns)
         runnable = self.model.runnable(self.method, binding)
-        used = [(c, self._names[c]) for c in program.used_columns]
-        self._prepared = (runnable.row, used, [None] * self._width)
-        return self._prepared
+        plan = _plan(runnable, "single_of_cells")
+        found = None if plan is None else plan.single_of_cells()
+        columns, single = found or ([], None)
+        if single is None or not columns:
+            prepared = self._through_cells(runnable, program.used_columns)
+        else:
+            prepared = _of_items([self._names[c] for c in columns], single)
+        self._of_mapping = prepared
+        return prepared
 
+    def _through_cells(self, runnable: Runnable, columns: Any) -> Single:
+        """The call through the outputs of the runnable, for cells of any kind."""
+        blank = [None] * self._width
+        used = [(c, self._names[c]) for c in columns]
+
+        def single(row: Mapping[str, Any]) -> Any:
+            cells: list[Any] = blank.copy()
+            for c, name in used:
+                try:
+                    cells[c] = row[name]
+                except KeyError:  # perhaps under a name that only differs in blanks
+                    return None
+            answer = runnable.row(cells)
+            return None if answer is None else self._first(answer)
+
+        return single
+
+    # -- answers ---------------------------------------------------------------------------
     def _batch(self, rows: Any) -> Any:
-        answer = self.model.call(self.method, rows)
+        answer: Any = self.model.call(self.method, rows)
+        if type(answer) is csr_matrix and len(answer.indptr) == 2:  # what its first row is, too
+            return answer
         return [a[0] for a in answer] if isinstance(answer, list) else answer[0]
 
     def _first(self, outputs: dict[str, Any]) -> Any:
@@ -120,3 +188,24 @@ class RowFunction:
 
     def __repr__(self) -> str:
         return f"RowFunction({self.model.info.source}.{self.method})"
+
+
+def _plan(runnable: Runnable, wanted: str) -> Any:
+    """What a runnable has prepared for one row, where it can be asked for a call of this kind."""
+    plans = (getattr(runnable, name, None) for name in ("_one_row", "_straight"))
+    return next((p for p in plans if hasattr(p, wanted)), None)
+
+
+def _of_items(names: list[str], single: Single) -> Single:
+    """The call for a mapping from the call for the cells under these names."""
+    first, cells = names[0], itemgetter(*names)
+    alone = len(names) == 1
+
+    def of_mapping(row: Mapping[str, Any]) -> Any:
+        try:
+            found = (row[first],) if alone else cells(row)
+        except KeyError:  # perhaps under a name that only differs in blanks
+            return None
+        return single(found)
+
+    return of_mapping

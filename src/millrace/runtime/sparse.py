@@ -118,9 +118,14 @@ def _guard(block: Block, op: Guard, names: Sequence[str], first: int) -> Block:
         at = int(np.argmin(passes))
         row = int(np.searchsorted(block.indptr, at, side="right")) - 1
         column = int(block.indices[at])
-        name = names[column] if len(names) == block.shape[1] else f"#{column}"
+        name = column_name(names, block, column)
         raise NonFiniteError.at(name, float(data[at]), first + row, op.owner)
     return block
+
+
+def column_name(names: Sequence[str], block: Block, column: int) -> str:
+    """The name of a column of a block, or its number where the names are not those of its columns."""
+    return names[column] if len(names) == block.shape[1] else f"#{column}"
 
 
 def call_argument(block: Block, kind: str) -> Any:

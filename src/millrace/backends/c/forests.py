@@ -16,6 +16,7 @@ from millrace.backends.c.elementwise import refuse
 from millrace.backends.c.function import Buffer, Function
 from millrace.backends.c.unit import Unit
 from millrace.backends.c.words import ctype, literal, smallest
+from millrace.ir.arrays import offsets
 from millrace.ir.ops import Forest
 
 MOST_BITS = 1 << 16
@@ -279,7 +280,7 @@ class _Writer:
         name, kind = f"{self.name}_linear", ctype(str(self.forest.value.dtype))
         bounds = [(int(linear.start.values[i]), int(linear.start.values[i + 1])) for i in leaf]
         terms = [t for first, stop in bounds for t in range(first, stop)]
-        start = np.cumsum([0, *(stop - first for first, stop in bounds)])
+        start = offsets([stop - first for first, stop in bounds])
         feature = linear.feature.values[terms]
         unit.helpers[name] = (
             f"static {kind} {name}(const {ctype(self.dtype)} *x, int32_t leaf)\n{{\n"

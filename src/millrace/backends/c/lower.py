@@ -12,42 +12,8 @@ from millrace.backends.c.elementwise import expression, refuse
 from millrace.backends.c.forests import tree_leaves, tree_sums
 from millrace.backends.c.function import Buffer, Function
 from millrace.backends.c.words import CTYPES, ctype, literal
+from millrace.ir import ops
 from millrace.ir.arrays import Array, Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Call,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Dense,
-    Distances,
-    Encode,
-    Features,
-    Gather,
-    Guard,
-    ImputeNearest,
-    Interpolate,
-    IsMissing,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    PickAlong,
-    Reduce,
-    Require,
-    SearchSorted,
-    Select,
-    Sparse,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Unary,
-    Where,
-)
 
 
 def lower(f: Function) -> Buffer:
@@ -62,65 +28,65 @@ def lower(f: Function) -> Buffer:
     if block.dtype != "object" and block.dtype not in CTYPES:
         raise refuse(type(op).__name__, f.step, f"C99 has no type for {block.dtype}")
     match op:
-        case Select(columns):
+        case ops.Select(columns):
             return _select(f, columns)
-        case Constant(row):
+        case ops.Constant(row):
             return _constant(f, row)
-        case Cast() | CastLike():
+        case ops.Cast() | ops.CastLike():
             return cast(f, inputs[0], block.dtype, type(op).__name__)
-        case Unary(ufunc) | Binary(ufunc):
+        case ops.Unary(ufunc) | ops.Binary(ufunc):
             return _elementwise(f, ufunc, inputs)
-        case IsMissing():
+        case ops.IsMissing():
             return f.assign(f.new(), lambda i: is_missing(f, inputs[0], i, op))
-        case Where():
+        case ops.Where():
             return _where(f, inputs)
-        case Concat():
+        case ops.Concat():
             return _concat(f, inputs)
-        case Take(columns):
+        case ops.Take(columns):
             return _take(f, inputs[0], columns)
-        case MatMul(weights):
+        case ops.MatMul(weights):
             return _matmul(f, inputs[0], weights)
-        case Reduce(name):
+        case ops.Reduce(name):
             return rows.reduce(f, inputs[0], name)
-        case Accumulate(ufunc):
+        case ops.Accumulate(ufunc):
             return rows.accumulate(f, inputs[0], ufunc)
-        case ArgSort():
+        case ops.ArgSort():
             return rows.argsort(f, inputs[0])
-        case PickAlong():
+        case ops.PickAlong():
             return rows.pick_along(f, *inputs)
-        case SearchSorted():
+        case ops.SearchSorted():
             return rows.search_sorted(f, inputs[0], op)
-        case Interpolate():
+        case ops.Interpolate():
             return rows.interpolate(f, inputs[0], op)
-        case Distances():
+        case ops.Distances():
             return rows.distances(f, inputs[0], op)
-        case Nearest():
+        case ops.Nearest():
             return rows.nearest(f, inputs[0], op)
-        case Sparse() | Dense():
+        case ops.Sparse() | ops.Dense():
             return inputs[0]
-        case Require(owner, problem):
+        case ops.Require(owner, problem):
             code = f.unit.status("REFUSED_ROW", f"{owner}: {problem}")
             f.each(inputs[1].width, lambda i: f"if (!{inputs[1].cell(i)}) return {code};")
             return inputs[0]
-        case Encode():
+        case ops.Encode():
             return encode(f, inputs[0], op)
-        case OneHot():
+        case ops.OneHot():
             return f.assign(f.new(), lambda i: f"{inputs[0].cell()} == {i}")
-        case Gather(table):
+        case ops.Gather(table):
             return _gather(f, inputs[0], table)
-        case Guard():
+        case ops.Guard():
             return _guard(f, inputs[0], op)
-        case Trees(forest):
+        case ops.Trees(forest):
             return tree_sums(f, inputs[0], forest)
-        case Leaves(forest):
+        case ops.Leaves(forest):
             return tree_leaves(f, inputs[0], forest)
-        case Call():
+        case ops.Call():
             raise refuse("Call", f.step, f"{op.path or 'the model'} calls Python ({op.reason})")
-        case Terms() | Features():
+        case ops.Terms() | ops.Features():
             raise refuse(type(op).__name__, f.step, "texts are taken apart by Python's own rules")
-        case Spline():
+        case ops.Spline():
             return rows.spline(f, inputs[0], op)
-        case ImputeNearest():
+        case ops.ImputeNearest():
             raise refuse("ImputeNearest", f.step, "it is not written in C yet")
         case _:
             assert_never(op)
@@ -275,7 +241,7 @@ def _gather(f: Function, codes: Buffer, table: Array | Text) -> Buffer:
     return Buffer(f"({name} + {width} * (size_t){codes.cell()})", dtype, width)
 
 
-def _guard(f: Function, x: Buffer, op: Guard) -> Buffer:
+def _guard(f: Function, x: Buffer, op: ops.Guard) -> Buffer:
     code = f.unit.status(
         "NON_FINITE", f"{op.owner} takes no such number: NaN, infinity or too large"
     )

@@ -7,6 +7,7 @@ import numpy as np
 from millrace.backends.c.elementwise import expression, refuse
 from millrace.backends.c.function import Buffer, Function
 from millrace.backends.c.words import ctype, literal
+from millrace.ir.numeric import metric_of
 from millrace.ir.ops import Distances, Interpolate, Nearest, SearchSorted, Spline
 
 
@@ -220,9 +221,7 @@ def _one_distance(f: Function, x: Buffer, op: Distances | Nearest) -> None:
     width = x.width
     points = f.unit.numbers(op.points.values, "float64")
     cells = f"(double){x.name}[c]", f"{points}[(size_t)p * {width} + c]"
-    metric, p = op.metric, op.p
-    if metric == "minkowski":
-        metric = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}.get(p, metric)
+    metric, p = metric_of(op), op.p
     if metric == "nan_euclidean":
         return _nan_distance(f, width, *cells)
     power = literal(p, "float64")

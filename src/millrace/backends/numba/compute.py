@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, assert_never
 
 import numpy as np
@@ -10,109 +9,69 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from millrace.backends.numba.encode import is_missing, to_dtype
-from millrace.ir.arrays import Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Call,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Dense,
-    Distances,
-    Encode,
-    Features,
-    Gather,
-    Guard,
-    ImputeNearest,
-    Interpolate,
-    IsMissing,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    Op,
-    PickAlong,
-    Reduce,
-    Require,
-    SearchSorted,
-    Select,
-    Sparse,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Unary,
-    Where,
-)
+from millrace.ir import numeric, ops
+from millrace.ir.numeric import spline
 from millrace.ir.types import function, promote
 
 Array = npt.NDArray[Any]
 
 
-def compute(op: Op, inputs: list[Array]) -> Any:
+def compute(op: ops.Op, inputs: list[Array]) -> Any:
     """The primitives that are a NumPy call on blocks."""
     match op:
-        case Constant(row):
-            return (row.array() if isinstance(row, Text) else row.values)[None, :]
-        case Cast(dtype):
+        case ops.Constant(row):
+            return row.array()[None, :]
+        case ops.Cast(dtype):
             return to_dtype(inputs[0], dtype)
-        case CastLike():
+        case ops.CastLike():
             return inputs[0].astype(inputs[1].dtype, copy=False)
-        case Unary(name) | Binary(name):
+        case ops.Unary(name) | ops.Binary(name):
             return function(name)(*inputs)
-        case IsMissing():
+        case ops.IsMissing():
             return is_missing(inputs[0], op)
-        case Where():
+        case ops.Where():
             dtype = promote([str(i.dtype) for i in inputs[1:]])
             return np.where(inputs[0], *(i.astype(dtype, copy=False) for i in inputs[1:]))
-        case MatMul(weights):
+        case ops.MatMul(weights):
             return inputs[0] @ weights.values
-        case Reduce("square_sum"):
-            rows = np.ascontiguousarray(inputs[0])
-            return np.einsum("ij,ij->i", rows, rows)[:, None]
-        case Reduce(name):
-            return np.asarray(getattr(np, name)(np.ascontiguousarray(inputs[0]), axis=1))[:, None]
-        case OneHot(width, dtype):
+        case ops.Reduce(name):
+            return numeric.reduce_rows(inputs[0], name)
+        case ops.OneHot(width, dtype):
             one_hot = _sparse_one_hot if op.sparse else _one_hot
             return one_hot(inputs[0][:, 0], width, dtype)
-        case Gather(table):
-            picked = (table.array() if isinstance(table, Text) else table.values)[inputs[0][:, 0]]
-            return picked[:, None] if picked.ndim == 1 else picked
-        case Take(columns):
+        case ops.Gather(table):
+            return numeric.gather(table, inputs[0])
+        case ops.Take(columns):
             return inputs[0][:, list(columns)]
-        case Accumulate(name):
+        case ops.Accumulate(name):
             return getattr(np, name).accumulate(inputs[0], axis=1)
-        case ArgSort():
+        case ops.ArgSort():
             return np.argsort(inputs[0], axis=1, kind="stable")
-        case PickAlong():
-            rows = np.broadcast_to(inputs[0], (len(inputs[1]), inputs[0].shape[1]))
-            return np.take_along_axis(rows, inputs[1], axis=1)
-        case SearchSorted():
-            return _search_sorted(inputs[0], op)
-        case Interpolate():
-            return _interpolate(inputs[0], op)
-        case Spline():
+        case ops.PickAlong():
+            return numeric.pick_along(*inputs)
+        case ops.SearchSorted():
+            return numeric.search_sorted(inputs[0], op)
+        case ops.Interpolate():
+            return numeric.interpolate(inputs[0], op)
+        case ops.Spline():
             return spline(op)(inputs[0][:, 0])
-        case Distances() | Nearest() | ImputeNearest():
+        case ops.Distances() | ops.Nearest() | ops.ImputeNearest():
             return _of_points(inputs[0], op)
-        case Sparse():
+        case ops.Sparse():
             return sp.csr_matrix(inputs[0])
-        case Dense():
+        case ops.Dense():
             return inputs[0]
         case (
-            Select()
-            | Concat()
-            | Guard()
-            | Encode()
-            | Terms()
-            | Features()
-            | Require()
-            | Trees()
-            | Leaves()
-            | Call()
+            ops.Select()
+            | ops.Concat()
+            | ops.Guard()
+            | ops.Encode()
+            | ops.Terms()
+            | ops.Features()
+            | ops.Require()
+            | ops.Trees()
+            | ops.Leaves()
+            | ops.Call()
         ):
             raise AssertionError("handled by Executable._apply")
         case _:
@@ -168,37 +127,12 @@ def _one_hot(codes: Array, width: int, dtype: str) -> Array:
     return block
 
 
-def _of_points(block: Array, op: Distances | Nearest | ImputeNearest) -> Array:
+def _of_points(block: Array, op: ops.Distances | ops.Nearest | ops.ImputeNearest) -> Array:
     """Steps whose kernels are loaded by the models that have them alone."""
-    if isinstance(op, ImputeNearest):
+    if isinstance(op, ops.ImputeNearest):
         from millrace.backends.numba.impute_nearest import impute_nearest
 
         return impute_nearest(block, op)
     from millrace.backends.numba.points import distances, nearest
 
-    return distances(block, op) if isinstance(op, Distances) else nearest(block, op)
-
-
-def _search_sorted(block: Array, op: SearchSorted) -> Array:
-    start, answer = op.start.values, np.empty(block.shape, np.int64)
-    for c in range(block.shape[1]):
-        edges = op.edge.values[start[c] : start[c + 1]]
-        answer[:, c] = np.searchsorted(edges, block[:, c], side=op.side)
-    return answer
-
-
-def _interpolate(block: Array, op: Interpolate) -> Array:
-    start, answer = op.start.values, np.empty(block.shape, np.float64)
-    for c in range(block.shape[1]):
-        own = slice(start[c], start[c + 1])
-        answer[:, c] = np.interp(block[:, c], op.xp.values[own], op.fp.values[own])
-    return answer
-
-
-@lru_cache(maxsize=64)
-def spline(op: Spline) -> Any:
-    """The spline as a function of one column."""
-    from scipy.interpolate import BSpline
-
-    extrapolate: Any = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
-    return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)
+    return distances(block, op) if isinstance(op, ops.Distances) else nearest(block, op)

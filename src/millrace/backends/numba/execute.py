@@ -17,11 +17,12 @@ import numpy.typing as npt
 from millrace.backends.numba.columns import Columns, MatrixColumns, is_columns
 from millrace.backends.numba.compute import Repeated, compute, with_row
 from millrace.backends.numba.encode import Encoder, is_missing, text_cells
+from millrace.backends.numba.groups import LEAST_ROWS, Group, Schedule, plan_groups
 from millrace.backends.numba.kernels import guard
 from millrace.backends.numba.row import plan_row
 from millrace.backends.numba.straight import direct, plan_straight
 from millrace.backends.numba.trees import TreeEngine
-from millrace.errors import NonFiniteError, RefusedRowError
+from millrace.errors import MillraceError, NonFiniteError, RefusedRowError
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
     Binary,
@@ -44,7 +45,7 @@ from millrace.ir.ops import (
 from millrace.ir.program import Output, Program, Step
 from millrace.ir.types import Block, function, infer, promote
 from millrace.runtime import sparse
-from millrace.runtime.pool import one_thread_of_blas, spread
+from millrace.runtime.pool import get_threads, one_thread_of_blas, spread
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +60,9 @@ cache costs less than many short ones.
 """
 
 _MOST_ROWS = 32 * BLOCK_ROWS
+_GROUP_ROWS = 8 * BLOCK_ROWS
+"""Rows a block of a program has that is one group: a group needs no room that grows with its rows."""
+
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
 
@@ -149,13 +153,17 @@ class Executable:
                 if answer is not None:
                     return answer
             columns = MatrixColumns(columns)
-        if n_rows <= max(self.block_rows, self.alone_rows) or self.reads_nothing:
+        if n_rows <= self._rows_alone or self.reads_nothing:
             answers = self._finish([self._block(columns, 0, n_rows)])
             if sparse.is_sparse(columns):  # the caller's own matrix is not handed back
                 answers = {k: v.copy() if v is columns else v for k, v in answers.items()}
             return answers
         whole = [self._allocated(o, n_rows) for o in self.program.outputs]
-        parts: list[list[Any]] = [[] for _ in range(-(-n_rows // self.block_rows))]
+        block_rows = self.block_rows
+        if self.schedule is not None and self.schedule.whole:
+            share = -(-n_rows // (4 * get_threads()))
+            block_rows = min(block_rows, max(_GROUP_ROWS, min(share, _MOST_ROWS)))
+        parts: list[list[Any]] = [[] for _ in range(-(-n_rows // block_rows))]
 
         def work(first: int, stop: int) -> None:
             if isinstance(columns, MatrixColumns):
@@ -164,15 +172,17 @@ class Executable:
                 cut = columns[first:stop]
             else:
                 cut = [c if c is None else c[first:stop] for c in columns]
-            pieces = self._block(cut, first, stop - first)
-            for k, out in enumerate(whole):
+            slices = [None if out is None else out[first:stop] for out in whole]
+            pieces = self._block(cut, first, stop - first, slices)
+            for k, out in enumerate(slices):
                 if out is not None:
-                    out[first:stop] = pieces[k]
+                    if not _is_at(pieces[k], out):
+                        out[:] = pieces[k]
                     pieces[k] = None
-            parts[first // self.block_rows] = pieces
+            parts[first // block_rows] = pieces
 
         with one_thread_of_blas if self.has_products else nullcontext():
-            spread(work, n_rows, self.block_rows)
+            spread(work, n_rows, block_rows)
         return self._finish(parts, whole)
 
     def row(self, cells: Sequence[Any]) -> dict[str, Any] | None:
@@ -200,6 +210,19 @@ class Executable:
             else:
                 results[output.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return results
+
+    @property
+    def _rows_alone(self) -> int:
+        """So many rows are one block on this thread."""
+        alone = max(self.block_rows, self.alone_rows)
+        if alone > _GROUP_ROWS and self.schedule is not None and self.schedule.whole:
+            return _GROUP_ROWS
+        return alone
+
+    @cached_property
+    def schedule(self) -> Schedule | None:
+        """The groups of steps that run together, where there are some."""
+        return plan_groups(self.program, self.types)
 
     @cached_property
     def few_rows(self) -> int:
@@ -246,7 +269,14 @@ class Executable:
         return drops
 
     # -- one block -------------------------------------------------------------------------
-    def _block(self, columns: Sequence[Any], first: int, n_rows: int) -> list[Any]:
+    def _block(
+        self, columns: Any, first: int, n_rows: int, out: Sequence[Array | None] = ()
+    ) -> list[Any]:
+        """The outputs for a block of rows, if possible written where `out` says."""
+        if n_rows >= LEAST_ROWS and self.schedule is not None:
+            written = self._scheduled(self.schedule, columns, first, n_rows, out)
+            if written is not None:
+                return written
         values: list[Any] = []
         with np.errstate(all="ignore"):
             for position, step in enumerate(self.program.steps):
@@ -255,6 +285,48 @@ class Executable:
                 for done in self._last_use.get(position, ()):
                     values[done] = None
         return [_shaped(_block(values[o.step], n_rows), o, n_rows) for o in self.program.outputs]
+
+    def _scheduled(
+        self,
+        schedule: Schedule,
+        columns: Any,
+        first: int,
+        n_rows: int,
+        out: Sequence[Array | None],
+    ) -> list[Any] | None:
+        """The same by groups; None where a row is refused: the steps in their order know which."""
+        steps = self.program.steps
+        values: list[Any] = [None] * len(steps)
+        targets = {
+            o.step: slot for o, slot in zip(self.program.outputs, out or (), strict=bool(out))
+        }
+        with nullcontext() if schedule.whole else np.errstate(all="ignore"):
+            for at, action in enumerate(schedule.actions):
+                if isinstance(action, Group):
+                    blocks = [self._room(k, n_rows, targets.get(k)) for k in action.results]
+                    if not action.run(values, blocks, n_rows):
+                        return None
+                    for k, block in zip(action.results, blocks, strict=True):
+                        values[k] = block
+                else:
+                    step = steps[action]
+                    inputs = [values[i] for i in step.inputs]
+                    try:
+                        values[action] = self._apply(
+                            action, step.op, inputs, columns, first, n_rows
+                        )
+                    except MillraceError:  # another step may come first
+                        return None
+                for done in schedule.drops.get(at, ()):
+                    values[done] = None
+        return [_shaped(_block(values[o.step], n_rows), o, n_rows) for o in self.program.outputs]
+
+    def _room(self, position: int, n_rows: int, slot: Array | None) -> Array:
+        """Where a group writes the block of a step."""
+        if slot is not None:
+            return slot if slot.ndim == 2 else slot[:, None]
+        block = self.types[position]
+        return np.empty((n_rows, block.width), block.dtype)
 
     def _apply(
         self,
@@ -380,6 +452,11 @@ class Executable:
                 c = step.op.columns[c]
             step = self.program.steps[step.inputs[0]]
         return self.program.columns[step.op.columns[c]].name
+
+
+def _is_at(piece: Array, out: Array) -> bool:
+    """Whether an answer is in its place already."""
+    return piece.__array_interface__["data"][0] == out.__array_interface__["data"][0]
 
 
 def _counter(op: Terms | Features) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.ir import arrays
+from millrace.ir.numeric import metric_of, nan_euclidean, nearest_of
 from millrace.ir.ops import Distances, Metric, Nearest
 
 Array = npt.NDArray[Any]
@@ -93,47 +94,26 @@ def _tiles(points: arrays.Array) -> _Tiles:
     return _Tiles(points.values)
 
 
-def _metric(op: Distances | Nearest) -> Metric:
-    """The metric, by its own name where it is a special case of ``minkowski``."""
-    if op.metric != "minkowski":
-        return op.metric
-    special: dict[float, Metric] = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
-    return special.get(op.p, op.metric)
-
-
 def distances(block: Array, op: Distances | Nearest) -> Array:
     """Distances (n, m) in float64; see `millrace.ir.ops.Distances`."""
     from millrace.backends.numba.kernels.points import all_distances
 
     rows = np.ascontiguousarray(block, np.float64)
-    metric = _metric(op)
+    metric = metric_of(op)
     if metric == "nan_euclidean":
-        return _nan_euclidean(rows, op.points.values)
+        return nan_euclidean(rows, op.points.values)
     out = np.empty((len(rows), len(op.points)))
     all_distances(_tiles(op.points).in_order[0], rows, _CODES[metric], float(op.p), out)
     return out
-
-
-def _nan_euclidean(rows: Array, points: Array) -> Array:
-    """Over the columns that both have, scaled up to all columns; NaN where they share none."""
-    squares, shared = np.zeros((2, len(rows), len(points)))
-    for column in range(rows.shape[1]):
-        gaps = rows[:, column, None] - points[None, :, column]
-        both = ~np.isnan(gaps)
-        squares += np.where(both, gaps * gaps, 0.0)
-        shared += both
-    return np.sqrt(np.where(shared > 0, squares / shared * rows.shape[1], np.nan))
 
 
 def nearest(block: Array, op: Nearest) -> Array:
     """Distances of the k nearest points and then their positions; see `millrace.ir.ops.Nearest`."""
     from millrace.backends.numba.kernels.points import nearest_in_tree, nearest_of_all
 
-    tiles, metric, n_points = _tiles(op.points), _metric(op), len(op.points)
+    tiles, metric, n_points = _tiles(op.points), metric_of(op), len(op.points)
     if metric == "nan_euclidean" or not tiles.finite:
-        far = distances(block, op)
-        order = np.argsort(far, axis=1, kind="stable")[:, : op.k]
-        return np.hstack([np.take_along_axis(far, order, axis=1), order.astype(np.float64)])
+        return nearest_of(distances(block, op), op.k)
     rows = np.ascontiguousarray(block, np.float64)
     out = np.empty((len(rows), 2 * op.k))
     code, p = _CODES[metric], float(op.p)

@@ -23,6 +23,7 @@ from millrace.backends.numba.kernels.walk import (
     ZERO_LEFT,
     ZERO_RIGHT,
 )
+from millrace.ir.arrays import offsets
 from millrace.ir.ops import Forest
 
 Ints = npt.NDArray[np.integer]
@@ -186,7 +187,7 @@ def quantize(
     nodes, bounds = _pack(
         forest, tree, position, first_leaf, plane, rank, bound, by_value, planes.n_planes
     )
-    leaf_start = np.concatenate([[0], np.cumsum(leaves[forest.start.values[:-1]])]).astype(np.int64)
+    leaf_start = offsets(leaves[forest.start.values[:-1]])
     at_leaf = np.flatnonzero(~split)
     in_order = leaf_start[tree[at_leaf]] + first_leaf[at_leaf]
     leaf_row = np.empty(len(at_leaf), np.int64)
@@ -201,9 +202,7 @@ def quantize(
         bottom = ~stepped & (depth <= TOP_LEVELS)
         leaves, first_leaf = _leaf_order(forest, tree, depth, bottom)
         bottom &= _reached(forest, tree, depth, stepped)
-        entry_start = np.concatenate(
-            [[0], np.cumsum(np.bincount(tree[bottom], minlength=forest.n_trees))]
-        )
+        entry_start = offsets(np.bincount(tree[bottom], minlength=forest.n_trees))
         entry = np.empty(int(entry_start[-1]), np.uint32)
         entry[entry_start[tree[bottom]] + first_leaf[bottom]] = position[bottom]
     splits = _cursor_splits(
@@ -252,7 +251,7 @@ def _cursor_splits(
 ) -> CursorSplits:
     splits = np.flatnonzero(stepped)
     splits = splits[np.lexsort((depth[splits], tree[splits]))]
-    start = np.concatenate([[0], np.cumsum(np.bincount(tree[splits], minlength=forest.n_trees))])
+    start = offsets(np.bincount(tree[splits], minlength=forest.n_trees))
     here = first_leaf[splits]
     there = here + leaves[forest.start.values[tree[splits]] + forest.left.values[splits]]
     return CursorSplits(
@@ -331,7 +330,7 @@ def _padded(
 ) -> tuple[Floats, Ints, Ints]:
     """Each plane's thresholds padded with +inf to one less than a power of two."""
     half = np.array([1 << (max(int(c), 1).bit_length() - 1) for c in count], np.int64)
-    table_at = np.concatenate([[0], np.cumsum(2 * half - 1)]).astype(np.int64)
+    table_at = offsets(2 * half - 1)
     table = np.full(max(int(table_at[-1]), 1), np.inf, dtype)
     target = np.repeat(table_at[:-1] - first, count).astype(np.int64) + np.arange(len(distinct))
     table[target] = distinct

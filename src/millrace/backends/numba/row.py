@@ -17,9 +17,11 @@ from millrace.backends.numba.encode import Encoder
 from millrace.backends.numba.kernels import few as kernel_few
 from millrace.backends.numba.kernels import row as kernel
 from millrace.backends.numba.kernels.vectors import LANES, TILE
+from millrace.backends.numba.single import Single, single_of_array, single_of_cells
 from millrace.backends.numba.trees import WALK_ROWS, Limits, TreeEngine
 from millrace.ir.ops import Call, Concat, Constant, Encode, Guard, Leaves, Select, Trees
 from millrace.ir.program import Program
+from millrace.ir.types import infer
 
 
 def plan_row(
@@ -106,6 +108,7 @@ class OneRow:
         after: list[int],
         encoders: Mapping[int, Encoder],
     ) -> None:
+        self.program, self.encoders = program, encoders
         self.engine, self.forest = engine, forest
         used = set(engine.forest.feature.values[engine.forest.feature.values >= 0].tolist())
         guarded = {at + k for at, n, _ in guards for k in range(n)}
@@ -123,6 +126,21 @@ class OneRow:
         value = engine.forest.value.dtype
         self.zero, self.sums_dtype, self.n_outputs = value.type(0), value, engine.forest.n_outputs
         self.by_value: dict[int, bool] = {}
+
+    # -- the machine -----------------------------------------------------------------------
+    def single_of_array(self) -> Single | None:
+        """The call for arrays where the machine can run the program; see `single`."""
+        return single_of_array(self.program, *self._whole)
+
+    def single_of_cells(self) -> tuple[list[int], Single] | None:
+        """The columns that are read, and the call for their cells; see `single`."""
+        return single_of_cells(self.program, *self._whole)
+
+    @property
+    def _whole(self) -> tuple[Any, Any, Any]:
+        """The types, forests and encoders of the program."""
+        types = infer(self.program, self.program.binding)
+        return types, {self.forest: self.engine}, self.encoders
 
     # -- one row ---------------------------------------------------------------------------
     def __call__(self, cells: Sequence[Any]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from millrace.backends.numba.compute import compute, spline
 from millrace.backends.numba.encode import Encoder
 from millrace.backends.numba.kernels import guard as guard_kernel
 from millrace.backends.numba.kernels import row as row_kernel
+from millrace.backends.numba.single import Single, single_of_array, single_of_cells
 from millrace.backends.numba.trees import TreeEngine
 from millrace.ir.arrays import NULL, Text
 from millrace.ir.ops import (
@@ -108,6 +109,15 @@ class StraightRow:
             return self._of_cells(cells)
         except (_GivesUp, TypeError, ValueError):
             return None
+
+    # -- the machine -----------------------------------------------------------------------
+    def single_of_array(self) -> Single | None:
+        """The call for arrays where the machine can run the program; see `single`."""
+        return single_of_array(self.program, self.types, self.engines, self.encoders)
+
+    def single_of_cells(self) -> tuple[list[int], Single] | None:
+        """The columns that are read, and the call for their cells; see `single`."""
+        return single_of_cells(self.program, self.types, self.engines, self.encoders)
 
     # -- writing the function --------------------------------------------------------------
     def _written(self, select: Callable[[Select, Block], Line]) -> Line:
@@ -235,18 +245,45 @@ def direct(op: Op, given: Sequence[Block], result: Block) -> Line | None:
             return None
 
 
+class SparseRow(StraightRow):
+    """The prepared call of a program with sparse outputs: that of the machine, or none."""
+
+    def __call__(self, cells: Sequence[Any]) -> None:
+        """Nothing: the outputs by name come by the general way."""
+
+
+class OneCell:
+    """The prepared call of a program that counts terms or spreads features; see `cell`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def __call__(self, cells: Sequence[Any]) -> None:
+        """Nothing: the outputs by name come by the general way."""
+
+    def single_of_cell(self, collections: Mapping[int, Any]) -> Single | None:
+        """The call for one cell, with what counts in each step."""
+        from millrace.backends.numba.cell import single_of_cell
+
+        return single_of_cell(self.program, collections)
+
+
 def plan_straight(
     program: Program,
     types: Sequence[Block],
     engines: Mapping[int, TreeEngine],
     encoders: Mapping[int, Encoder],
-) -> StraightRow | None:
+) -> StraightRow | OneCell | None:
     """How to answer one row, or None for a program that is sparse or calls foreign code."""
-    if program.form.startswith("csr") or any(o.shape.startswith("csr") for o in program.outputs):
-        return None
-    if any(isinstance(s.op, (Call, Terms, Features, Sparse)) for s in program.steps):
+    if any(isinstance(s.op, (Terms, Features)) for s in program.steps):
+        return OneCell(program)
+    if program.form.startswith("csr") or any(isinstance(s.op, Call) for s in program.steps):
         return None
     if any(t.sparse and t.width > WIDEST for t in types):
+        return None
+    if any(o.shape.startswith("csr") for o in program.outputs):
+        return SparseRow(program, types, engines, encoders)
+    if any(isinstance(s.op, Sparse) for s in program.steps):
         return None
     return StraightRow(program, types, engines, encoders)
 

@@ -8,7 +8,6 @@ that need it; the kernel splits, looks up and counts all of them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -21,8 +20,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
-from millrace.ir.arrays import Text
 from millrace.ir.ops import Features, Terms
+from millrace.ir.words import COLLECTIONS, surrogate, text_of, without_accents
 
 Array = npt.NDArray[Any]
 
@@ -145,7 +144,7 @@ class TermCounter:
         plain = self.pattern is None
         documents: list[bytes] = []
         for row, cell in enumerate(cells):
-            text = cell if type(cell) is str else _document(cell)
+            text = cell if type(cell) is str else text_of(cell)
             if plain and text.isascii():
                 documents.append(text.encode())
             else:
@@ -161,7 +160,7 @@ class TermCounter:
         from millrace.backends.numba.kernels.terms import find_ascii
 
         if column.null_count:
-            _document(None)
+            text_of(None)
         if pa.types.is_string_view(column.type):
             column = column.cast(pa.large_string())
         width = np.int64 if pa.types.is_large_string(column.type) else np.int32
@@ -186,7 +185,7 @@ class TermCounter:
         """What the kernel gets of a document that it cannot lower-case or split itself."""
         if self.op.lowercase:
             document = document.lower()
-        document = _without_accents(document, self.op.strip_accents)
+        document = without_accents(document, self.op.strip_accents)
         try:
             if self.pattern is None:
                 return document.encode("utf-8", self.surrogates)
@@ -195,11 +194,7 @@ class TermCounter:
                 return "\xff".join([*words, ""]).encode("latin-1")
             return b"\xff".join([*(w.encode("utf-8", self.surrogates) for w in words), b""])
         except UnicodeEncodeError as error:
-            raise _surrogate(document) from error
-
-
-def _surrogate(text: str) -> ColumnTypeError:
-    return ColumnTypeError.unsupported(f"the text {text!r:.60}", "text without surrogates")
+            raise surrogate(document) from error
 
 
 def _starts(ends: Array) -> Array:
@@ -208,38 +203,8 @@ def _starts(ends: Array) -> Array:
     return starts
 
 
-def _document(cell: object) -> str:
-    """A cell as text: a string as it is, bytes as UTF-8."""
-    if isinstance(cell, bytes):
-        try:
-            return cell.decode()
-        except UnicodeDecodeError as error:
-            raise ColumnTypeError.unsupported(f"the document {cell!r:.60}", "UTF-8") from error
-    if not isinstance(cell, str):
-        raise ColumnTypeError.unsupported(
-            f"the document {cell!r:.60} ({type(cell).__name__})", "text in every row"
-        )
-    return cell
-
-
-def _without_accents(document: str, how: str | None) -> str:
-    if how is None or document.isascii():
-        return document
-    parts = unicodedata.normalize("NFKD", document)
-    if how == "ascii":
-        return parts.encode("ascii", "ignore").decode()
-    combining = unicodedata.combining
-    return "".join([c for c in parts if not combining(c)])
-
-
 # -- collections ---------------------------------------------------------------------------
 
-_EXPECTED = {
-    "dict": "a mapping of names to numbers or text",
-    "pair": "pairs of a name and a number or text",
-    "string": "a collection of names",
-    "set": "a collection of labels",
-}
 _Parts = tuple[Array, Array, Array]
 """The entries of all rows in turn: their columns, their values, and how many each row has."""
 
@@ -257,8 +222,7 @@ class FeatureSpreader:
         self.dtype = np.dtype(op.dtype)
         self.columns: dict[Any, int] | None = None
         if op.names is not None:
-            names = op.names.values if isinstance(op.names, Text) else op.names.values.tolist()
-            self.columns = {name: i for i, name in enumerate(names)}
+            self.columns = {name: i for i, name in enumerate(op.names.array().tolist())}
 
     def __call__(self, column: Any) -> sp.csr_matrix:
         """The values of a column of collections: (n_samples, n_features), indices sorted.
@@ -277,7 +241,7 @@ class FeatureSpreader:
             raise
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ColumnTypeError.unsupported(
-                f"the cells of the column: {error}", f"{_EXPECTED[self.op.kind]} in every row"
+                f"the cells of the column: {error}", f"{COLLECTIONS[self.op.kind]} in every row"
             ) from error
         indptr = np.zeros(len(cells) + 1, np.int32)
         np.cumsum(lengths, out=indptr[1:])

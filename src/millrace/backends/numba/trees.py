@@ -21,6 +21,7 @@ from millrace.backends.numba.quantize import (
     QuantizedForest,
     quantize,
 )
+from millrace.ir.arrays import offsets
 from millrace.ir.ops import Forest
 
 CURSOR_LEAVES = 256
@@ -288,7 +289,7 @@ class TreeEngine:
             k.CODED_COLUMN: where[np.array(p.coded_column, np.int64)],
             k.CODED_RULE: np.array(p.coded_rule, np.int64),
             k.MEMBERS: np.concatenate([*p.members, np.empty(0, np.int64)]).astype(np.int64),
-            k.MEMBERS_AT: np.cumsum([0, *(len(m) for m in p.members)]).astype(np.int64),
+            k.MEMBERS_AT: offsets([len(m) for m in p.members]),
             k.LUT: np.ascontiguousarray(p.lut),
             k.LUT_SOURCE: p.lut_source,
             k.NODES: q.nodes,

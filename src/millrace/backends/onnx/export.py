@@ -22,43 +22,8 @@ from millrace.backends.onnx.graph import (
     onnx_type,
 )
 from millrace.errors import ExportError
+from millrace.ir import ops
 from millrace.ir.arrays import Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Call,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Dense,
-    Distances,
-    Encode,
-    Features,
-    Gather,
-    Guard,
-    ImputeNearest,
-    Interpolate,
-    IsMissing,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    Op,
-    PickAlong,
-    Reduce,
-    Require,
-    SearchSorted,
-    Select,
-    Sparse,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Unary,
-    Where,
-)
 from millrace.ir.program import Output, Program
 from millrace.ir.types import Block, cast_dtype, infer
 
@@ -110,26 +75,26 @@ def _columns_that_meet_words(program: Program) -> set[int]:
     for step in program.steps:
         below = set[int]().union(*(origins[i] for i in step.inputs))
         match step.op:
-            case Select(columns):
+            case ops.Select(columns):
                 below = set(columns)
-            case Constant(row) | Gather(row):
+            case ops.Constant(row) | ops.Gather(row):
                 words.append(isinstance(row, Text))
                 origins.append(set())
                 continue
-            case IsMissing(value=value) if isinstance(value, str):
+            case ops.IsMissing(value=value) if isinstance(value, str):
                 found |= below
-            case Encode(categories=categories) if isinstance(categories, Text):
+            case ops.Encode(categories=categories) if isinstance(categories, Text):
                 found |= below
                 below = set[int]()
-            case Where() | Binary() if any(words[i] for i in step.inputs):
+            case ops.Where() | ops.Binary() if any(words[i] for i in step.inputs):
                 found |= below
-            case Guard() | Take() | Concat() | Where() | Require():
+            case ops.Guard() | ops.Take() | ops.Concat() | ops.Where() | ops.Require():
                 pass
             case _:
                 below = set[int]()
-        if isinstance(step.op, Where):
+        if isinstance(step.op, ops.Where):
             below = set[int]().union(*(origins[i] for i in step.inputs[1:]))
-        words.append(isinstance(step.op, Where) and any(words[i] for i in step.inputs[1:]))
+        words.append(isinstance(step.op, ops.Where) and any(words[i] for i in step.inputs[1:]))
         origins.append(below)
     return found
 
@@ -207,7 +172,7 @@ class _Table:
             self.infos = [helper.make_tensor_value_info(X, onnx_type(self.dtype), shape)]
             graph.counted_by(X)
             return
-        read = {c for s in program.steps if isinstance(s.op, Select) for c in s.op.columns}
+        read = {c for s in program.steps if isinstance(s.op, ops.Select) for c in s.op.columns}
         self.infos = [self._info(c) for c in sorted(read) or [0]]
         graph.counted_by(self.infos[0].name)
 
@@ -263,92 +228,92 @@ def _output(output: Output, tensor: Tensor, dtype: str) -> Any:
 
 
 # -- the steps -----------------------------------------------------------------------------
-def _lower(op: Op, inputs: list[Tensor], table: _Table, block: Block) -> Tensor:
+def _lower(op: ops.Op, inputs: list[Tensor], table: _Table, block: Block) -> Tensor:
     graph = table.graph
     match op:
-        case Select(columns):
+        case ops.Select(columns):
             return table.select(columns, block.dtype)
-        case Constant(row):
+        case ops.Constant(row):
             return graph.constant(row.values)
-        case Cast(dtype):
+        case ops.Cast(dtype):
             return inputs[0].to(cast_dtype(inputs[0].dtype, dtype))
-        case CastLike():
+        case ops.CastLike():
             return inputs[0].to(inputs[1].dtype)
-        case Unary(name):
+        case ops.Unary(name):
             return elementwise.unary(name, inputs[0])
-        case Binary(name):
+        case ops.Binary(name):
             return elementwise.binary(name, *inputs)
-        case IsMissing():
+        case ops.IsMissing():
             return encode.is_missing(inputs[0], op)
-        case Where():
+        case ops.Where():
             return blocks.where(*inputs)
-        case Concat():
+        case ops.Concat():
             return blocks.joined(inputs)
-        case Take(columns):
+        case ops.Take(columns):
             return inputs[0].take(columns)
-        case MatMul(weights):
+        case ops.MatMul(weights):
             return blocks.matmul(inputs[0], weights)
-        case Reduce(name):
+        case ops.Reduce(name):
             return blocks.reduce(inputs[0], name, block.dtype)
-        case Accumulate(ufunc):
+        case ops.Accumulate(ufunc):
             return blocks.accumulate(inputs[0], ufunc, block.dtype)
-        case ArgSort():
+        case ops.ArgSort():
             return blocks.argsort(inputs[0])
-        case PickAlong():
+        case ops.PickAlong():
             return blocks.pick_along(*inputs)
-        case SearchSorted():
+        case ops.SearchSorted():
             return points.search_sorted(inputs[0], op)
-        case Interpolate():
+        case ops.Interpolate():
             return points.interpolate(inputs[0], op)
-        case Spline():
+        case ops.Spline():
             return points.spline(inputs[0], op)
-        case Distances():
+        case ops.Distances():
             return points.distances(inputs[0], op)
-        case Nearest():
+        case ops.Nearest():
             return points.nearest(inputs[0], op)
-        case ImputeNearest():
+        case ops.ImputeNearest():
             return points.impute_nearest(inputs[0], op)
-        case Encode():
+        case ops.Encode():
             return encode.encode(inputs[0], op)
-        case OneHot(width, dtype):
+        case ops.OneHot(width, dtype):
             return encode.one_hot(inputs[0], width, dtype)
-        case Gather(rows):
+        case ops.Gather(rows):
             return encode.gather(inputs[0], rows)
-        case Sparse() | Dense():
+        case ops.Sparse() | ops.Dense():
             return inputs[0]
-        case Guard() | Require():
+        case ops.Guard() | ops.Require():
             graph.note(_unguarded(op))
             return inputs[0]
-        case Trees(forest):
+        case ops.Trees(forest):
             return trees.tree_sums(inputs[0], forest)
-        case Leaves(forest):
+        case ops.Leaves(forest):
             return trees.leaves(inputs[0], forest)
-        case Terms() | Features() | Call():
+        case ops.Terms() | ops.Features() | ops.Call():
             raise _refused(op)
         case _:
             assert_never(op)
 
 
-def _unguarded(op: Guard | Require) -> str:
-    if isinstance(op, Require):
+def _unguarded(op: ops.Guard | ops.Require) -> str:
+    if isinstance(op, ops.Require):
         return f"{op.owner} refuses rows ({op.problem}); ONNX cannot raise, and answers them too."
     refused = "infinities" if op.allow_nan else "NaN and infinities"
     return f"{op.owner} refuses {refused}; ONNX cannot raise, and answers such rows too."
 
 
-def _refused(op: Terms | Features | Call) -> Refused:
+def _refused(op: ops.Terms | ops.Features | ops.Call) -> Refused:
     match op:
-        case Terms():
+        case ops.Terms():
             return Refused(
                 "the operators of ONNX split text into other words than scikit-learn does",
                 "Export the model behind the vectorizer, and vectorize before it",
             )
-        case Features():
+        case ops.Features():
             return Refused(
                 "an ONNX tensor holds no mappings or sets",
                 "Export the model behind this step, and spread the features before it",
             )
-        case Call():
+        case ops.Call():
             where = f" ({op.path})" if op.path else ""
             return Refused(
                 f"it calls {op.method} of a Python object{where} because {op.reason}",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from millrace.backends.onnx.blocks import smallest
 from millrace.backends.onnx.elementwise import remainder
 from millrace.backends.onnx.graph import Tensor, concat
+from millrace.ir.numeric import metric_of
 from millrace.ir.ops import (
     Distances,
     ImputeNearest,
@@ -126,7 +127,7 @@ def _basis(x: Tensor, knots: Numbers, degree: int, interval: Tensor) -> list[Ten
 # -- distances -----------------------------------------------------------------------------
 def distances(x: Tensor, op: Distances | Nearest) -> Tensor:
     """`Distances` to the points (n, m)."""
-    return _distances(x.to("float64"), op.points.values, op.metric, op.p)
+    return _distances(x.to("float64"), op.points.values, metric_of(op), op.p)
 
 
 def _distances(x: Tensor, points: Numbers, metric: Metric, p: float) -> Tensor:

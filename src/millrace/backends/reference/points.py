@@ -8,21 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from millrace.ir.ops import Metric, Nearest
+from millrace.ir.numeric import metric_of, nan_euclidean, nearest_of
+from millrace.ir.ops import Distances, Nearest
 
 Block = npt.NDArray[Any]
 
 
-def distances(block: Block, points: Block, metric: Metric, p: float) -> Block:
+def distances(block: Block, op: Distances | Nearest) -> Block:
     """Distances (n, m) in float64, column added to column; see `millrace.ir.ops.Distances`."""
-    rows = block.astype(np.float64)
-    if metric == "minkowski":
-        special: dict[float, Metric] = {1.0: "cityblock", 2.0: "euclidean", np.inf: "chebyshev"}
-        metric = special.get(p, metric)
+    rows, points, metric = block.astype(np.float64), op.points.values, metric_of(op)
     if metric == "nan_euclidean":
-        return _nan_euclidean(rows, points)
+        return nan_euclidean(rows, points)
     if metric == "minkowski":  # NumPy's powers of arrays are not those of the C library
-        return cdist(rows, points, metric, p=p)
+        return cdist(rows, points, metric, p=op.p)
     total = np.zeros((len(rows), len(points)))
     for column in range(rows.shape[1]):
         gap = np.abs(rows[:, column, None] - points[:, column])
@@ -33,18 +31,6 @@ def distances(block: Block, points: Block, metric: Metric, p: float) -> Block:
     return np.sqrt(total) if metric == "euclidean" else total
 
 
-def _nan_euclidean(rows: Block, points: Block) -> Block:
-    """Over the columns that both have, scaled up to all columns; NaN where they share none."""
-    squares, shared = np.zeros((2, len(rows), len(points)))
-    for column in range(rows.shape[1]):
-        gap = rows[:, column, None] - points[:, column]
-        squares += np.where(np.isnan(gap), 0.0, gap * gap)
-        shared += ~np.isnan(gap)
-    return np.sqrt(np.where(shared > 0, squares / shared * rows.shape[1], np.nan))
-
-
 def nearest(block: Block, op: Nearest) -> Block:
     """Distances of the k nearest points and then their positions; see `millrace.ir.ops.Nearest`."""
-    far = distances(block, op.points.values, op.metric, op.p)
-    order = np.argsort(far, axis=1, kind="stable")[:, : op.k]
-    return np.hstack([np.take_along_axis(far, order, axis=1), order.astype(np.float64)])
+    return nearest_of(distances(block, op), op.k)

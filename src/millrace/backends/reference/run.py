@@ -14,43 +14,7 @@ from millrace.backends.reference.points import distances, nearest
 from millrace.backends.reference.terms import count_terms, spread_features
 from millrace.backends.reference.trees import leaf_rows, tree_sums
 from millrace.errors import NonFiniteError, RefusedRowError
-from millrace.ir.arrays import Text
-from millrace.ir.ops import (
-    Accumulate,
-    ArgSort,
-    Binary,
-    Call,
-    Cast,
-    CastLike,
-    Concat,
-    Constant,
-    Dense,
-    Distances,
-    Encode,
-    Features,
-    Gather,
-    Guard,
-    ImputeNearest,
-    Interpolate,
-    IsMissing,
-    Leaves,
-    MatMul,
-    Nearest,
-    OneHot,
-    Op,
-    PickAlong,
-    Reduce,
-    Require,
-    SearchSorted,
-    Select,
-    Sparse,
-    Spline,
-    Take,
-    Terms,
-    Trees,
-    Unary,
-    Where,
-)
+from millrace.ir import numeric, ops
 from millrace.ir.program import Output, Program
 from millrace.ir.types import function, promote
 from millrace.runtime import sparse
@@ -62,7 +26,7 @@ def run(
     program: Program,
     columns: Sequence[Any],
     foreign: Mapping[str, Any] | None = None,
-    disturb: Callable[[Op, list[Any], Any], Any] | None = None,
+    disturb: Callable[[ops.Op, list[Any], Any], Any] | None = None,
 ) -> dict[str, Block]:
     """The outputs of a program.
 
@@ -116,7 +80,7 @@ def _shaped(block: Block, output: Output) -> Block:
 
 
 def _apply(
-    op: Op,
+    op: ops.Op,
     inputs: list[Block],
     columns: Sequence[npt.NDArray[Any]],
     n: int,
@@ -124,88 +88,83 @@ def _apply(
     foreign: Mapping[str, Any],
 ) -> Block:
     if any(sparse.is_sparse(i) for i in inputs) and not isinstance(
-        op, (Trees, Leaves, Call, Require)
+        op, (ops.Trees, ops.Leaves, ops.Call, ops.Require)
     ):
         return sparse.apply(op, inputs, names)
     match op:
-        case Select(positions) if sparse.is_sparse(columns):
+        case ops.Select(positions) if sparse.is_sparse(columns):
             return columns[:, list(positions)]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        case Select(positions):
+        case ops.Select(positions):
             return _select([columns[p] for p in positions], n)
-        case Constant(row):
-            return (row.array() if isinstance(row, Text) else row.values)[None, :]
-        case Cast(dtype):
+        case ops.Constant(row):
+            return row.array()[None, :]
+        case ops.Cast(dtype):
             return to_dtype(inputs[0], dtype)
-        case CastLike():
+        case ops.CastLike():
             return inputs[0].astype(inputs[1].dtype)
-        case Unary(name) | Binary(name):
+        case ops.Unary(name) | ops.Binary(name):
             return function(name)(*inputs)
-        case IsMissing():
+        case ops.IsMissing():
             return is_missing(inputs[0], op)
-        case Where():
+        case ops.Where():
             a, b = (i.astype(promote([str(x.dtype) for x in inputs[1:]])) for i in inputs[1:])
             return np.where(inputs[0], a, b)
-        case Concat():
+        case ops.Concat():
             rows = max(len(i) for i in inputs)
             dtype = promote([str(i.dtype) for i in inputs])
             wide = [np.broadcast_to(i, (rows, i.shape[1])).astype(dtype) for i in inputs]
             return np.hstack(wide)
-        case Take(positions):
+        case ops.Take(positions):
             return inputs[0][:, list(positions)]
-        case MatMul(weights):
+        case ops.MatMul(weights):
             return inputs[0] @ weights.values
-        case Reduce("square_sum"):
-            rows = np.ascontiguousarray(inputs[0])
-            return np.einsum("ij,ij->i", rows, rows)[:, None]
-        case Reduce(name):
-            rows = np.ascontiguousarray(inputs[0])
-            return np.asarray(getattr(np, name)(rows, axis=1))[:, None]
-        case Accumulate(name):
+        case ops.Reduce(name):
+            return numeric.reduce_rows(inputs[0], name)
+        case ops.Accumulate(name):
             return getattr(np, name).accumulate(inputs[0], axis=1)
-        case ArgSort():
+        case ops.ArgSort():
             return np.argsort(inputs[0], axis=1, kind="stable")
-        case PickAlong():
-            rows = np.broadcast_to(inputs[0], (len(inputs[1]), inputs[0].shape[1]))
-            return np.take_along_axis(rows, inputs[1], axis=1)
-        case SearchSorted() | Interpolate():
-            return _by_column(inputs[0], op)
-        case Spline():
-            return _spline(inputs[0][:, 0], op)
-        case Distances():
-            return distances(inputs[0], op.points.values, op.metric, op.p)
-        case Nearest():
+        case ops.PickAlong():
+            return numeric.pick_along(*inputs)
+        case ops.SearchSorted():
+            return numeric.search_sorted(inputs[0], op)
+        case ops.Interpolate():
+            return numeric.interpolate(inputs[0], op)
+        case ops.Spline():
+            return numeric.spline(op)(inputs[0][:, 0])
+        case ops.Distances():
+            return distances(inputs[0], op)
+        case ops.Nearest():
             return nearest(inputs[0], op)
-        case ImputeNearest():
+        case ops.ImputeNearest():
             return impute_nearest(inputs[0], op)
-        case Terms():
+        case ops.Terms():
             return count_terms(inputs[0][:, 0], op)
-        case Features():
+        case ops.Features():
             return spread_features(inputs[0][:, 0], op)
-        case Sparse():
+        case ops.Sparse():
             return sparse.as_csr(inputs[0])
-        case Dense():
+        case ops.Dense():
             return inputs[0]
-        case Require():
+        case ops.Require():
             if not np.all(inputs[1]):
                 row = int(np.argwhere(~np.asarray(inputs[1], bool))[0][0])
                 raise RefusedRowError.at(row, op.owner, op.problem)
             return inputs[0]
-        case Encode():
+        case ops.Encode():
             return encode(inputs[0][:, 0], op)[:, None]
-        case OneHot(width, dtype):
+        case ops.OneHot(width, dtype):
             indicators = (inputs[0] == np.arange(width)).astype(dtype)
             return sparse.as_csr(indicators) if op.sparse else indicators
-        case Gather(table):
-            rows = table.array() if isinstance(table, Text) else table.values
-            picked = rows[inputs[0][:, 0]]
-            return picked[:, None] if picked.ndim == 1 else picked
-        case Guard():
+        case ops.Gather(table):
+            return numeric.gather(table, inputs[0])
+        case ops.Guard():
             return _guard(inputs[0], op, names)
-        case Trees(forest):
+        case ops.Trees(forest):
             return tree_sums(forest, _dense(inputs[0]))
-        case Leaves(forest):
+        case ops.Leaves(forest):
             return forest.leaf_id.values[leaf_rows(forest, _dense(inputs[0]))]
-        case Call():
+        case ops.Call():
             return _call(op, inputs[0], foreign[op.key])
         case _:
             assert_never(op)
@@ -223,29 +182,12 @@ def _dense(block: Any) -> Block:
     return block.toarray() if sparse.is_sparse(block) else block
 
 
-def _by_column(block: Block, op: SearchSorted | Interpolate) -> Block:
-    start = op.start.values
-    answer = np.empty(block.shape, np.float64 if isinstance(op, Interpolate) else np.int64)
-    for c in range(block.shape[1]):
-        own = slice(start[c], start[c + 1])
-        if isinstance(op, Interpolate):
-            answer[:, c] = np.interp(block[:, c], op.xp.values[own], op.fp.values[own])
-        else:
-            answer[:, c] = np.searchsorted(op.edge.values[own], block[:, c], side=op.side)
-    return answer
-
-
-def _spline(column: Block, op: Spline) -> Block:
-    from scipy.interpolate import BSpline
-
-    extrapolate: Any = {"yes": True, "no": False, "periodic": "periodic"}[op.extrapolate]
-    return BSpline(op.knots.values, op.coefficients.values, op.degree, extrapolate)(column)
-
-
-def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
+def _guard(block: Block, op: ops.Guard, names: Sequence[str]) -> Block:
     if block.dtype == object and not op.allow_nan:
-        for row, column in np.argwhere(is_missing(block, IsMissing("nan"))):
-            raise NonFiniteError.at(_name(names, block, column), "nan", int(row), op.owner)
+        for row, column in np.argwhere(is_missing(block, ops.IsMissing("nan"))):
+            raise NonFiniteError.at(
+                sparse.column_name(names, block, column), "nan", int(row), op.owner
+            )
     if block.dtype.kind != "f":
         return block
     limit = np.finfo(block.dtype).max
@@ -257,16 +199,12 @@ def _guard(block: Block, op: Guard, names: Sequence[str]) -> Block:
     if not passes.all():
         row, column = (int(i) for i in np.argwhere(~passes)[0])
         raise NonFiniteError.at(
-            _name(names, block, column), float(block[row, column]), row, op.owner
+            sparse.column_name(names, block, column), float(block[row, column]), row, op.owner
         )
     return block
 
 
-def _name(names: Sequence[str], block: Block, column: int) -> str:
-    return names[column] if len(names) == block.shape[1] else f"#{column}"
-
-
-def _call(op: Call, block: Any, target: Any) -> Any:
+def _call(op: ops.Call, block: Any, target: Any) -> Any:
     rows: Any = block
     if op.series:
         rows = block[:, 0]

@@ -7,7 +7,6 @@ scikit-learn 1.9.1; MurmurHash3_x86_32 (Appleby, 2011) as in its ``utils/src/Mur
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Number
@@ -18,8 +17,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from millrace.errors import ColumnTypeError, UnknownCategoryError
-from millrace.ir.arrays import Text
 from millrace.ir.ops import Features, Terms
+from millrace.ir.words import COLLECTIONS, surrogate, text_of, without_accents
 
 Cells = npt.NDArray[Any]
 Matrix = Any
@@ -76,7 +75,7 @@ def count_terms(cells: Cells, op: Terms) -> Matrix:
     indptr, indices, counts = [0], [], []
     for cell in cells.tolist():
         row: Counter[int] = Counter()
-        for term in _terms(_document(cell), op):
+        for term in _terms(text_of(cell), op):
             if columns is None:
                 h = _hash_of(term)
                 row[abs(h) % op.n_features] += -1 if op.alternate_sign and h < 0 else 1
@@ -91,32 +90,17 @@ def count_terms(cells: Cells, op: Terms) -> Matrix:
     return sp.csr_matrix((data, *where), shape=(len(cells), op.n_features))
 
 
-def _document(cell: object) -> str:
-    if isinstance(cell, bytes):
-        try:
-            return cell.decode()
-        except UnicodeDecodeError as error:
-            raise ColumnTypeError.unsupported(f"the document {cell!r:.60}", "UTF-8") from error
-    if not isinstance(cell, str):
-        raise ColumnTypeError.unsupported(
-            f"the document {cell!r:.60} ({type(cell).__name__})", "text in every row"
-        )
-    return cell
-
-
 def _hash_of(name: str) -> int:
     try:
         return murmur3(name.encode())
     except UnicodeEncodeError as error:
-        raise ColumnTypeError.unsupported(
-            f"the text {name!r:.60}", "text without surrogates"
-        ) from error
+        raise surrogate(name) from error
 
 
 def _terms(document: str, op: Terms) -> Iterator[str]:
     if op.lowercase:
         document = document.lower()
-    document = _without_accents(document, op.strip_accents)
+    document = without_accents(document, op.strip_accents)
     shortest, longest = op.ngram_range
     if op.analyzer == "word":
         stop = frozenset(op.stop_words.values)
@@ -138,15 +122,6 @@ def _padded_terms(word: str, shortest: int, longest: int) -> Iterator[str]:
         yield from (word[i : i + n] for i in range(max(len(word) - n, 0) + 1))
         if n >= len(word):
             return
-
-
-def _without_accents(document: str, how: str | None) -> str:
-    if how is None or document.isascii():
-        return document
-    parts = unicodedata.normalize("NFKD", document)
-    if how == "ascii":
-        return parts.encode("ascii", "ignore").decode()
-    return "".join(c for c in parts if not unicodedata.combining(c))
 
 
 # -- collections ---------------------------------------------------------------------------
@@ -189,20 +164,13 @@ def spread_features(cells: Cells, op: Features) -> Matrix:
 
 
 def _unreadable(cell: object, op: Features, error: Exception) -> ColumnTypeError:
-    expected = {
-        "dict": "a mapping of names to numbers or text",
-        "pair": "pairs of a name and a number or text",
-        "string": "a collection of names",
-        "set": "a collection of labels",
-    }
-    return ColumnTypeError.unsupported(f"the cell {cell!r:.60}: {error}", expected[op.kind])
+    return ColumnTypeError.unsupported(f"the cell {cell!r:.60}: {error}", COLLECTIONS[op.kind])
 
 
 def _columns(op: Features) -> dict[Any, int] | None:
     if op.names is None:
         return None
-    names = op.names.values if isinstance(op.names, Text) else op.names.values.tolist()
-    return {name: column for column, name in enumerate(names)}
+    return {name: column for column, name in enumerate(op.names.array().tolist())}
 
 
 def _entries(

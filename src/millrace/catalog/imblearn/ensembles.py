@@ -13,8 +13,8 @@ from copy import copy
 from typing import Any
 
 from millrace.catalog.imblearn.pipeline import is_sampler
-from millrace.catalog.registry import Context, Example, Outputs, converts
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.registry import BLAS_ORDER, Context, Example, Outputs, converts
+from millrace.catalog.sklearn._examples import example_labels, example_rows
 from millrace.catalog.sklearn.adaboost import ada_boost_classifier
 from millrace.catalog.sklearn.bagging import bagging_classifier
 from millrace.catalog.sklearn.forests import forest_classifier
@@ -58,7 +58,7 @@ def _example(
         import imblearn.ensemble
         from sklearn.linear_model import LogisticRegression
 
-        x, signal = example_rows(len(names), 160)
+        x, signal = example_rows(len(names))
         y = example_labels(signal, names)
         keep = (y != names[-1]) | (x[:, 3] > 0.5)
         options: dict[str, Any] = {"n_estimators": 4, "random_state": 0} | params
@@ -67,7 +67,7 @@ def _example(
         model = getattr(imblearn.ensemble, class_name)(**options)
         return model.fit(x[keep], y[keep]), x
 
-    why = "the linear models inside: BLAS does not fix the order of additions"
+    why = f"the linear models inside: {BLAS_ORDER}"
     bound = (64, 1e-12, why) if inner == "logistic" else (0, 0.0, "")
     return Example(f"{class_name} of {inner}, {len(names)} classes", make, *bound)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.registry import BLAS_ORDER, Context, Example, Outputs, converts
+from millrace.catalog.sklearn._examples import example_labels, example_rows
 from millrace.catalog.sklearn.compose import _first_columns, pipeline
 from millrace.ir.build import Value
 
@@ -54,11 +54,7 @@ def _example(sampler: str, rows: str = "plain") -> Example:
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
-        x, signal = example_rows(2, 120)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, signal = example_rows(2, rows, 120)
         y = example_labels(signal - 0.8 * np.sign(signal), ["often", "rare", "seldom"])
         module = imblearn.under_sampling if "Under" in sampler else imblearn.over_sampling
         resample = getattr(module, sampler)(random_state=0)
@@ -70,7 +66,7 @@ def _example(sampler: str, rows: str = "plain") -> Example:
         make,
         ulp=64,
         absolute=1e-12,
-        why="the linear model at the end: BLAS does not fix the order of additions",
+        why=f"the linear model at the end: {BLAS_ORDER}",
     )
 
 

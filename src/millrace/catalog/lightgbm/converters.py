@@ -29,6 +29,7 @@ from millrace.catalog.registry import (
     Result,
     SparseValue,
     converts,
+    squeezed,
     vector,
 )
 from millrace.ir.arrays import Array, Text
@@ -49,14 +50,10 @@ class _Answers:
     def outputs(self, method: str) -> dict[str, Value | Result]:
         """The answers as a method with the keywords ``raw_score`` and ``pred_leaf``."""
         return {
-            method: _flat(self.prediction),
-            f"{method}(raw_score)": _flat(self.score),
+            method: squeezed(self.prediction),
+            f"{method}(raw_score)": squeezed(self.score),
             f"{method}(pred_leaf)": self.leaves,
         }
-
-
-def _flat(value: Value) -> Value | Result:
-    return vector(value) if value.width == 1 else value
 
 
 def _answers(booster: Any, x: Value, context: Context) -> _Answers:
@@ -141,7 +138,7 @@ def classifier(model: Any, x: Value, context: Context) -> Outputs:
     """Labels, probabilities and scores; with an objective of the user's own all are the scores."""
     answers = _answers(_fitted_booster(model), x, context)
     outputs = answers.outputs("predict") | answers.outputs("predict_proba")
-    outputs["decision_function"] = _flat(answers.score)
+    outputs["decision_function"] = squeezed(answers.score)
     if callable(model.objective_):
         return outputs
     proba = answers.prediction

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.lightgbm.text import ModelText, Trees
-from millrace.ir.arrays import Array
+from millrace.ir.arrays import Array, offsets
 from millrace.ir.ops import Forest, LinearLeaves
 
 Ints = npt.NDArray[np.integer[Any]]
@@ -70,17 +70,13 @@ class _Layout:
         return Array(values)
 
 
-def _offsets(counts: Ints) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
 def _layout(n_leaves: Ints) -> _Layout:
     trees = np.arange(len(n_leaves))
-    start = _offsets(2 * n_leaves - 1)
+    start = offsets(2 * n_leaves - 1)
     split_tree = np.repeat(trees, n_leaves - 1)
     leaf_tree = np.repeat(trees, n_leaves)
-    split_rank = np.arange(len(split_tree)) - _offsets(n_leaves - 1)[split_tree]
-    leaf_rank = np.arange(len(leaf_tree)) - _offsets(n_leaves)[leaf_tree]
+    split_rank = np.arange(len(split_tree)) - offsets(n_leaves - 1)[split_tree]
+    leaf_rank = np.arange(len(leaf_tree)) - offsets(n_leaves)[leaf_tree]
     return _Layout(
         n_leaves,
         start,
@@ -105,15 +101,15 @@ def _category_sets(trees: Trees) -> tuple[Ints, Ints, Ints]:
     n_sets = trees.ints("num_cat")
     boundaries = trees.ints("cat_boundaries")
     is_end = np.ones(len(boundaries), dtype=bool)
-    is_end[_offsets((n_sets + 1)[n_sets > 0])[:-1]] = False
+    is_end[offsets((n_sets + 1)[n_sets > 0])[:-1]] = False
     n_words = np.diff(boundaries, prepend=0)[is_end]
     words = trees.ints("cat_threshold").astype("<u4")
     bits = np.unpackbits(words.view(np.uint8), bitorder="little").reshape(-1, 32)
     word, bit = np.nonzero(bits)
     set_of_word = np.repeat(np.arange(len(n_words)), n_words)
-    member = (word - _offsets(n_words)[set_of_word[word]]) * 32 + bit
+    member = (word - offsets(n_words)[set_of_word[word]]) * 32 + bit
     n_members = np.bincount(set_of_word[word], minlength=len(n_words))
-    return _offsets(n_sets), _offsets(n_members), member
+    return offsets(n_sets), offsets(n_members), member
 
 
 def _children(trees: Trees, layout: _Layout) -> tuple[Ints, Ints]:
@@ -138,7 +134,7 @@ def _linear_leaves(trees: Trees, layout: _Layout, value: Floats) -> LinearLeaves
     n_terms[of_linear] = trees.ints("num_features")
     return LinearLeaves(
         Array(intercept),
-        Array(_offsets(n_terms)),
+        Array(offsets(n_terms)),
         Array(trees.ints("leaf_features"), "int32"),
         Array(trees.floats("leaf_coeff")),
     )
@@ -174,7 +170,7 @@ def forest(model: ModelText, *, tiny_is_zero: bool = True) -> Forest:
         leaf=layout.nodes(-1, "int32", leaves=number),
         value=Array(value[:, None]),
         target=Array(np.arange(len(trees)) % model.n_outputs, "int32"),
-        leaf_id=Array(number - _offsets(layout.n_leaves)[layout.leaf_tree]),
+        leaf_id=Array(number - offsets(layout.n_leaves)[layout.leaf_tree]),
         n_outputs=model.n_outputs,
         base=Array(np.zeros(model.n_outputs)),
         missing=layout.nodes(0, "uint8", splits=missing),

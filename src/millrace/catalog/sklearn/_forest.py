@@ -17,12 +17,11 @@ import numpy.typing as npt
 from millrace.catalog.registry import (
     Decline,
     Outputs,
-    Result,
     SparseValue,
     list_of,
     vector,
 )
-from millrace.ir.arrays import Array, Text
+from millrace.ir.arrays import Array, Text, offsets
 from millrace.ir.build import Value
 from millrace.ir.ops import Forest
 
@@ -69,11 +68,6 @@ class Nodes:
         return np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
 
 
-def starts(counts: Sequence[int] | Ints) -> Ints:
-    """Where each part begins when parts of these sizes stand one after another, and the end."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
 def _joined(arrays: Iterable[npt.NDArray[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.concatenate(list(arrays), dtype=dtype, casting="unsafe")
 
@@ -89,7 +83,7 @@ def read_nodes(trees: Sequence[Any], columns: Sequence[Ints] | None = None) -> N
     """
     left = _joined((t.children_left for t in trees), np.int32)
     nodes = Nodes(
-        start=starts([t.node_count for t in trees]),
+        start=offsets([t.node_count for t in trees]),
         feature=_joined((t.feature for t in trees), np.int32),
         threshold=_joined((t.threshold for t in trees), np.float64),
         left=left,
@@ -152,7 +146,7 @@ def forest(
         missing=Array(missing_left, np.uint8),
         default_left=Array(missing_left),
         category=Array(category, np.int32),
-        set_start=Array(starts(sets.sum(axis=1)), np.int64),
+        set_start=Array(offsets(sets.sum(axis=1)), np.int64),
         set_member=Array(np.nonzero(sets)[1], np.int64),
     )
 
@@ -213,28 +207,3 @@ def classifier_outputs(model: Any, proba: Value) -> Outputs:
         "predict_proba": list_of(parts),
         "predict_log_proba": list_of([part.apply("log") for part in parts]),
     }
-
-
-def regression(y: Value) -> Value | Result:
-    """One target is returned one-dimensional, several as a matrix."""
-    return vector(y) if y.width == 1 else y
-
-
-def example_rows(
-    seed: int, n_samples: int = 160, n_features: int = 4, *, missing: bool = False
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Seeded rows and a noisy signal for examples; values repeat, and cells may be NaN."""
-    rng = np.random.default_rng(seed)
-    rows = np.round(rng.normal(size=(n_samples, n_features)), 2)
-    signal = rows[:, 0] + np.abs(rows[:, 1]) * (rows[:, 2] > 0) + rng.normal(size=n_samples) / 4
-    if missing:
-        rows[rng.random(rows.shape) < 0.15] = np.nan
-    return rows, signal
-
-
-def example_labels(
-    signal: Floats, names: Sequence[Any], dtype: npt.DTypeLike | None = None
-) -> npt.NDArray[Any]:
-    """The signal cut into equally frequent classes with these names."""
-    cuts = np.quantile(signal, np.linspace(0, 1, len(names) + 1)[1:-1])
-    return np.array(names, dtype=dtype)[np.searchsorted(cuts, signal)]

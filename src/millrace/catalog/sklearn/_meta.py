@@ -96,7 +96,7 @@ def class_numbers(predicted: Value, classes: Any) -> Value:
     step = predicted.builder.steps[predicted.at]
     if isinstance(step.op, Gather):
         table = step.op.table
-        known = table.array() if isinstance(table, Text) else table.values
+        known = table.array()
         if known.ndim == 1:
             position = {c: i for i, c in enumerate(np.asarray(classes).tolist())}
             numbers = [position.get(c, -1) for c in known.tolist()]

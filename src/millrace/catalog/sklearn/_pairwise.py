@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import Context, Decline, SparseValue
-from millrace.ir.arrays import Array
+from millrace.ir.arrays import Array, dense_array
 from millrace.ir.build import Value
 from millrace.ir.ops import Distances
 
@@ -29,20 +29,15 @@ Points = npt.NDArray[Any]
 
 def dense_points(points: Any) -> Points:
     """Points of a fitted object as a dense float array, float32 only where they are float32."""
-    dense = np.asarray(points.toarray() if hasattr(points, "toarray") else points)
+    dense = dense_array(points)
     return dense if dense.dtype == np.float32 else dense.astype(np.float64)
-
-
-def scalar(x: Value, value: Any) -> Value:
-    """A Python number next to `x`: it takes the dtype of `x`, as NumPy's weak scalars do."""
-    return x.builder.constant(np.float64(value)).cast_like(x)
 
 
 def in_place(x: Value, ufunc: str, value: Any) -> Value:
     """``x *= value`` and the like: a NumPy scalar computes in its own dtype, a Python number does not."""
     if isinstance(value, (np.ndarray, np.generic)):
         return x.combine(ufunc, np.atleast_1d(value)).cast_like(x)
-    return x.combine(ufunc, scalar(x, value))
+    return x.combine(ufunc, x.scalar(value))
 
 
 def squared_norms(x: Value) -> Value:
@@ -73,7 +68,7 @@ def euclidean_distances(x: Value, points: Points, squared: bool = False) -> Valu
     distances = distances + np.einsum("ij,ij->i", wide, wide)
     if points.dtype == np.float32:
         distances = distances.cast_like(x)
-    distances = distances.combine("maximum", scalar(distances, 0.0))
+    distances = distances.combine("maximum", distances.scalar(0.0))
     return distances if squared else distances.apply("sqrt")
 
 
@@ -115,7 +110,7 @@ def nearest_point(x: Value, points: Points, norms: Any = None) -> Value:
     rows = x.cast("float64")
     distances = squared_norms(rows) + rows @ (-2.0 * wide.T)
     distances = distances + np.asarray(norms, np.float64)
-    return distances.combine("maximum", scalar(distances, 0.0)).reduce("argmin")
+    return distances.combine("maximum", distances.scalar(0.0)).reduce("argmin")
 
 
 def manhattan_distances(x: Value, points: Points) -> Value:
@@ -126,9 +121,9 @@ def manhattan_distances(x: Value, points: Points) -> Value:
 def cosine_distances(x: Value, points: Points) -> Value:
     """``cosine_distances(x, points)``: one minus the similarity, clipped to 0 ... 2."""
     similarity = cosine_similarity(x, points)
-    distances = scalar(similarity, 1.0) - similarity
-    distances = distances.combine("maximum", scalar(distances, 0.0))
-    return distances.combine("minimum", scalar(distances, 2.0))
+    distances = similarity.scalar(1.0) - similarity
+    distances = distances.combine("maximum", distances.scalar(0.0))
+    return distances.combine("minimum", distances.scalar(2.0))
 
 
 # -- kernels -------------------------------------------------------------------------------
@@ -180,11 +175,11 @@ def unit_rows(x: Value) -> Value:
     """``sklearn.preprocessing.normalize(x)``: rows divided by their length, rows of zeros as they are."""
     if isinstance(x, SparseValue) or x.is_sparse:
         norms = row_norms(x.cast("float64"))
-        one = scalar(norms, 1.0)
-        return (x / norms.equals(scalar(norms, 0.0)).where(one, norms)).cast_like(x)
+        one = norms.scalar(1.0)
+        return (x / norms.equals(norms.scalar(0.0)).where(one, norms)).cast_like(x)
     norms = row_norms(x)
-    one = scalar(norms, 1.0)
-    smallest = one.apply("spacing") * scalar(one, 10.0)
+    one = norms.scalar(1.0)
+    smallest = one.apply("spacing") * one.scalar(10.0)
     return x / (norms < smallest).where(one, norms)
 
 
@@ -237,6 +232,6 @@ def _gamma(x: Value, gamma: Any) -> Any:
 def require_dtype(x: Value, dtype: Any, owner: str) -> Value:
     """`x` where it has this float dtype; the source's compiled code refuses rows of another one."""
     name = np.dtype(dtype).name
-    steps = scalar(x, 1.0).apply("spacing")
+    steps = x.scalar(1.0).apply("spacing")
     same = steps.equals(np.spacing(np.ones(1, name)))
     return x.require(same, owner, f"its dtype is not the {name} that {owner} was fitted on")

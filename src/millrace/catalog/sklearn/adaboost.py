@@ -16,10 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    converts,
+    vector,
+)
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
-    example_labels,
-    example_rows,
     forest,
     read_leaves,
     read_nodes,
@@ -141,34 +148,19 @@ def _inner_estimator(name: str) -> Any:
     return known[name]()
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 120)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
-_WHY = "the linear models inside: BLAS does not fix the order of additions"
+_WHY = f"the linear models inside: {BLAS_ORDER}"
 
 
 def _classifier(inner: str, names: Sequence[Any], rows: str = "plain", **params: Any) -> Example:
     def make() -> tuple[Any, Any]:
         from sklearn.ensemble import AdaBoostClassifier
 
-        x, signal = _rows(rows, len(names))
+        x, signal = example_rows(len(names), rows, 120)
         options: dict[str, Any] = {"n_estimators": 9, "random_state": 0} | params
         model = AdaBoostClassifier(_inner_estimator(inner), **options)
         return model.fit(x, example_labels(signal, names)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     return Example(
         f"AdaBoostClassifier of {inner}, {len(names)} classes, {rows} rows{options}", make
     )
@@ -178,11 +170,11 @@ def _regressor(inner: str, rows: str = "plain", **params: Any) -> Example:
     def make() -> tuple[Any, Any]:
         from sklearn.ensemble import AdaBoostRegressor
 
-        x, signal = _rows(rows, 4)
+        x, signal = example_rows(4, rows, 120)
         options: dict[str, Any] = {"n_estimators": 7, "random_state": 0} | params
         return AdaBoostRegressor(_inner_estimator(inner), **options).fit(x, signal), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = (64, 1e-12, _WHY) if inner == "ridge" else (0, 0.0, "")
     return Example(f"AdaBoostRegressor of {inner}, {rows} rows{options}", make, *bound)
 

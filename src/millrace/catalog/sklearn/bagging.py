@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Example,
     Outputs,
     Result,
     SparseValue,
     converts,
+    squeezed,
     vector,
 )
+from millrace.catalog.sklearn._examples import as_frame, example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
     Nodes,
-    example_labels,
-    example_rows,
     forest,
     read_leaves,
     read_nodes,
-    regression,
 )
 from millrace.catalog.sklearn._meta import (
     added,
@@ -69,7 +69,7 @@ def bagging_classifier(model: Any, x: Value, context: Context) -> Outputs:
         **outputs,
     }
     if "decision_function" in outputs:
-        results["decision_function"] = regression(outputs["decision_function"])
+        results["decision_function"] = squeezed(outputs["decision_function"])
     return results
 
 
@@ -86,8 +86,8 @@ def bagging_regressor(model: Any, x: Value, context: Context) -> Outputs:
             return rows.trees(forest(chosen, value, base=np.zeros(value.shape[1])))
 
         total = added([part(at) for at in _parts(model)])
-        return {"predict": regression(total / np.float64(model.n_estimators))}
-    return {"predict": regression(_mean_of(model, _inner(model, x, context), "predict"))}
+        return {"predict": squeezed(total / np.float64(model.n_estimators))}
+    return {"predict": squeezed(_mean_of(model, _inner(model, x, context), "predict"))}
 
 
 def _inner(model: Any, x: Value, context: Context) -> list[Outputs]:
@@ -259,21 +259,11 @@ def _inner_estimator(name: str) -> Any:
 
 
 def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 120, 5, missing=kind == "missing")
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=list("abcde")).assign(count=np.arange(120) % 7)
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
+    x, signal = example_rows(seed, "plain" if kind == "named" else kind, 120, 5)
+    return as_frame(x).assign(count=np.arange(120) % 7) if kind == "named" else x, signal
 
 
-_WHY = "the linear models inside: BLAS does not fix the order of additions"
+_WHY = f"the linear models inside: {BLAS_ORDER}"
 
 
 def _classifier(inner: str, names: Sequence[Any], rows: str = "plain", **params: Any) -> Example:
@@ -288,7 +278,7 @@ def _classifier(inner: str, names: Sequence[Any], rows: str = "plain", **params:
         options: dict[str, Any] = {"n_estimators": 5, "random_state": 0} | params
         return BaggingClassifier(_inner_estimator(inner), **options).fit(x, y), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     name = f"BaggingClassifier of {inner}, {len(names)} classes, {rows} rows{options}"
     exact = inner in ("tree", "extra")
     return Example(name, make, *((0, 0.0, "") if exact else (64, 1e-12, _WHY)))
@@ -303,7 +293,7 @@ def _regressor(inner: str, rows: str = "plain", targets: int = 1, **params: Any)
         options: dict[str, Any] = {"n_estimators": 5, "random_state": 0} | params
         return BaggingRegressor(_inner_estimator(inner), **options).fit(x, y), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     name = f"BaggingRegressor of {inner}, {targets} targets, {rows} rows{options}"
     exact = inner == "regression tree"
     return Example(name, make, *((0, 0.0, "") if exact else (64, 1e-12, _WHY)))

@@ -28,17 +28,18 @@ from millrace.catalog.registry import (
     cube,
     plain,
     public_name,
+    squeezed,
     vector,
 )
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
     Nodes,
-    example_labels,
-    example_rows,
     forest,
     labels,
     read_leaves,
     read_nodes,
 )
+from millrace.catalog.sklearn.linear_classifiers import softmax
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
 from millrace.ir.ops import Forest, LinearLeaves
@@ -77,8 +78,7 @@ def inverse_link(name: str, raw: Value) -> Value:
         case "HalfLogitLink":
             return (raw.builder.constant(np.float64(2.0)) * raw).apply("expit")
         case "MultinomialLogit":
-            exponential = (raw - raw.reduce("max")).apply("exp")
-            return exponential / exponential.reduce("sum")
+            return softmax(raw)
         case _:
             raise Decline(f"its loss has the unknown link {name}")
 
@@ -209,7 +209,7 @@ def boosted_classifier(model: Any, x: Value, context: Context) -> Outputs:
         "predict": vector(code.gather(labels(model.classes_))),
         "predict_proba": proba,
         "predict_log_proba": proba.apply("log"),
-        "decision_function": vector(raw) if raw.width == 1 else raw,
+        "decision_function": squeezed(raw),
         "apply": cube(leaves.cast("float64"), raw.width),
     }
 
@@ -243,19 +243,13 @@ def _example(
     def make() -> tuple[Any, Any]:
         import sklearn.ensemble
 
-        x, signal = example_rows(5)
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, signal = example_rows(5, rows)
         y = example_labels(signal, names) if names else signal
         options = {"n_estimators": 8, "random_state": 0, "init": _init_estimator(init)} | params
         return getattr(sklearn.ensemble, class_name)(**options).fit(x, y), x
 
     kind = f" {len(names)} classes of {type(names[0]).__name__}" if names else ""
-    options = "".join(f", {k}={v}" for k, v in (({"init": init} if init else {}) | params).items())
+    options = spelled(({"init": init} if init else {}) | params)
     name = f"{class_name}{kind}, {rows} rows{options}"
     if init != "class tree" or len(names) < 8:
         return Example(name, make)

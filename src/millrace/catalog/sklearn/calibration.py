@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -31,10 +32,9 @@ from millrace.catalog.registry import (
     inverts,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._meta import added, filled, response, with_labels
-from millrace.catalog.sklearn._pairwise import scalar
-from millrace.catalog.sklearn.linear_classifiers import softmax
+from millrace.catalog.sklearn.linear_classifiers import of_two, softmax
 from millrace.catalog.translate import input_columns
 from millrace.ir.build import Value
 
@@ -68,8 +68,8 @@ def _calibrated(part: Any, x: Value, context: Context, name: str) -> Value:
         proba = _with_temperature(part, scores, method)
     else:
         proba = _one_against_all(part, scores, context, name)
-    above = (proba > scalar(proba, 1.0)).combine("logical_and", proba <= scalar(proba, 1 + 1e-5))
-    return above.where(scalar(proba, 1.0), proba)
+    above = (proba > proba.scalar(1.0)).combine("logical_and", proba <= proba.scalar(1 + 1e-5))
+    return above.where(proba.scalar(1.0), proba)
 
 
 def _one_against_all(part: Any, scores: Value, context: Context, name: str) -> Value:
@@ -88,7 +88,7 @@ def _one_against_all(part: Any, scores: Value, context: Context, name: str) -> V
             values = context.value(calibrator, scores.column(column), path, "predict")
         found[number + (n_classes == 2)] = values.cast("float64")
     if n_classes == 2:
-        return scores.builder.concat([scalar(found[1], 1.0) - found[1], found[1]])
+        return of_two(found[1])
     nothing = filled(scores, np.float64(0.0))
     proba = scores.builder.concat([found.get(c, nothing) for c in range(n_classes)])
     total = proba.reduce("sum")
@@ -99,7 +99,7 @@ def _one_against_all(part: Any, scores: Value, context: Context, name: str) -> V
 def _sigmoid(scores: Value, calibrator: Any) -> Value:
     """``expit(-(a * scores + b))``; Python numbers take the dtype of the scores."""
     slope, offset = (
-        scores.builder.constant(v) if isinstance(v, np.generic) else scalar(scores, v)
+        scores.builder.constant(v) if isinstance(v, np.generic) else scores.scalar(v)
         for v in (calibrator.a_, calibrator.b_)
     )
     return (-(slope * scores + offset)).apply("expit")
@@ -111,8 +111,8 @@ def _with_temperature(part: Any, scores: Value, method: str) -> Value:
     builder = scores.builder
     if method == "predict_proba":
         if scores.width == 1:
-            scores = builder.concat([scalar(scores, 1.0) - scores, scores])
-        scores = (scores + scalar(scores, 1e-12)).apply("log")
+            scores = of_two(scores)
+        scores = (scores + scores.scalar(1e-12)).apply("log")
     elif scores.width == 1:
         scores = builder.concat([-scores, scores])
     return softmax(builder.constant(part.calibrators[0].beta_) * scores)
@@ -133,21 +133,6 @@ def inverse_frozen_estimator(source: Any, y: Value, context: Context) -> Value |
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 120)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
 def _inner(name: str | None) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier
@@ -160,7 +145,7 @@ def _inner(name: str | None) -> Any:
 _BOUND: dict[str, Any] = {
     "ulp": 1024,
     "absolute": 1e-11,
-    "why": "a linear model inside: BLAS does not fix the order of additions",
+    "why": f"a linear model inside: {BLAS_ORDER}",
 }
 _NARROW: dict[str, Any] = {**_BOUND, "absolute": 1e-4}
 
@@ -177,7 +162,7 @@ def _example(
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.frozen import FrozenEstimator
 
-        x, signal = _rows(rows, 3)
+        x, signal = example_rows(3, rows, 120)
         y = example_labels(signal, names)
         estimator = _inner(inner)
         if frozen:
@@ -185,7 +170,7 @@ def _example(
         settings: dict[str, Any] = {"cv": 2, "method": method} | params
         return CalibratedClassifierCV(estimator, **settings).fit(x, y), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items()) + ", frozen" * frozen
+    options = spelled(params) + ", frozen" * frozen
     name = f"CalibratedClassifierCV {method} of {inner}, {len(names)} classes, {rows} rows{options}"
     bound = {} if inner == "tree" else _NARROW if rows == "float32" else _BOUND
     return Example(name, make, **bound)
@@ -196,7 +181,7 @@ def _frozen(kind: str) -> Example:
         from sklearn.frozen import FrozenEstimator
         from sklearn.preprocessing import StandardScaler
 
-        x, signal = _rows("named", 3)
+        x, signal = example_rows(3, "named", 120)
         inner = StandardScaler() if kind == "scaler" else _inner("tree")
         return FrozenEstimator(inner.fit(x, signal > 0)), x
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import spelled
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn._pairwise import (
     DISTANCE_WHY,
@@ -113,7 +114,7 @@ def examples() -> Iterator[Example]:
         ("text", {"metric": "manhattan"}),
         ("text", {"metric": "manhattan", "priors": [0.2, 0.2, 0.6]}),
     ):
-        words = "".join(f" {k}={v}" for k, v in params.items())
+        words = spelled(params, " ")
         yield Example(
             f"NearestCentroid {targets}{words}",
             partial(_fitted, targets, **params),

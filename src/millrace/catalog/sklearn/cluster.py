@@ -27,6 +27,7 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import as_csr, as_frame
 from millrace.catalog.sklearn._pairwise import (
     DISTANCE_WHY,
     Points,
@@ -151,13 +152,9 @@ def _rows(dtype: str, container: str) -> Any:
     X = rng.normal(0, 3, (5, 4))[np.arange(80) % 5] * 2 + rng.normal(0, 1, (80, 4))
     X = X.round(2).astype(dtype)
     if container == "frame":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=list("abcd"))
+        return as_frame(X)
     if container == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(np.where(np.abs(X) < 2, 0, X))
+        return as_csr(X, 2)
     return X
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 
@@ -65,9 +66,7 @@ def _fitted(dtype: str, frame: bool, params: dict[str, Any]) -> tuple[Any, Any]:
     X = X.round(2).astype(dtype)
     X[0] = 0
     if frame:
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=[f"c{i}" for i in range(14)])
+        X = as_frame(X)
     return FeatureAgglomeration(**params).fit(X), X
 
 

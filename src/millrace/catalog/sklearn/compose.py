@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -182,7 +183,7 @@ def _weighted(result: Value | Result, weight: Any) -> Value:
     elif isinstance(weight, int) and abs(weight) < 128:
         factor = x.builder.constant(np.int8(weight))
     else:
-        factor = x.builder.constant(np.float64(weight)).cast_like(x.cast("float"))
+        factor = x.cast("float").scalar(weight)
     return handed_on(in_container_of(x, x * factor))
 
 
@@ -337,7 +338,7 @@ def examples() -> Iterator[Example]:
     bound: dict[str, Any] = {
         "ulp": 16,
         "absolute": 1e-12,
-        "why": "the linear model at the end: BLAS does not fix the order of additions",
+        "why": f"the linear model at the end: {BLAS_ORDER}",
     }
     yield Example("adult-like-logistic", partial(_adult_like, "LogisticRegression"), **bound)
     yield Example("adult-like-ridge", partial(_adult_like, "Ridge", sparse_threshold=0), **bound)

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.registry import BLAS_ORDER, Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
-_WHY = "BLAS does not fix the order of additions in the Mahalanobis distance"
+_WHY = f"{BLAS_ORDER} in the Mahalanobis distance"
 
 
 @converts("sklearn.covariance.EllipticEnvelope")
@@ -72,9 +73,7 @@ def _fitted(kind: str, **params: Any) -> tuple[Any, Any]:
     if kind == "float32":
         X = X.astype(np.float32)
     elif kind == "named":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcd"))
+        X = as_frame(X)
     elif kind == "int64":
         X = (X * 10).astype(np.int64)
     return EllipticEnvelope(random_state=0, **params).fit(X), X

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.registry import BLAS_ORDER, Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 
@@ -54,9 +55,7 @@ def _fitted(name: str, dtype: str, targets: int, frame: bool, params: Any) -> tu
     y = X[:, :3] @ rng.normal(0, 1, (3, max(1, targets))) + rng.normal(0, 0.2, (80, 1))
     X = X.astype(dtype)
     if frame:
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcdef"))
+        X = as_frame(X)
     model = getattr(sklearn.cross_decomposition, name)(**params)
     return model.fit(X, y if targets else y[:, 0]), X
 
@@ -82,5 +81,5 @@ def examples() -> Iterator[Example]:
             partial(_fitted, name, dtype, targets, frame, params),
             ulp=1024,
             absolute=1e-12,
-            why="BLAS does not fix the order of additions",
+            why=BLAS_ORDER,
         )

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Example,
     Outputs,
@@ -27,11 +28,10 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
-from millrace.catalog.sklearn._pairwise import in_place, scalar
+from millrace.catalog.sklearn._examples import as_csr, as_frame
+from millrace.catalog.sklearn._pairwise import in_place
 from millrace.ir.build import Value
 from millrace.ir.ops import Dense
-
-_WHY = "BLAS does not fix the order of additions"
 
 Matrix = npt.NDArray[Any]
 
@@ -63,7 +63,7 @@ def pca(model: Any, x: Value, context: Context) -> Outputs:
         scale[scale < np.finfo(scale.dtype).eps] = np.finfo(scale.dtype).eps
         centred = (centred / scale).cast_like(centred)
         absolute /= float(scale.min(initial=1.0))
-    context.bound(64, absolute, _WHY)
+    context.bound(64, absolute, BLAS_ORDER)
     outputs: dict[str, Any] = {"transform": centred}
     if hasattr(model, "score_samples") and not isinstance(x, SparseValue):
         outputs["score_samples"] = vector(_log_likelihood(model, rows, context))
@@ -77,10 +77,10 @@ def _log_likelihood(model: Any, rows: Value, context: Context) -> Value:
     precision = model.get_precision()
     n_features = rows.width
     constant = 0.5 * (n_features * np.log(2.0 * np.pi) - fast_logdet(precision))
-    context.bound(*_likelihood_bound(precision, float(constant)), _WHY)
+    context.bound(*_likelihood_bound(precision, float(constant)), BLAS_ORDER)
     centred = rows - model.mean_
     total = (centred * (centred @ precision)).reduce("sum")
-    return in_place(total * scalar(total, -0.5), "subtract", constant)
+    return in_place(total * total.scalar(-0.5), "subtract", constant)
 
 
 def _likelihood_bound(precision: Matrix, constant: float) -> tuple[int, float]:
@@ -128,7 +128,7 @@ def factor_analysis(model: Any, x: Value, context: Context) -> Outputs:
     covariance = linalg.inv(identity + np.dot(weights, model.components_.T))
     spread = np.sqrt((model.components_**2).sum(axis=0) + model.noise_variance_)
     absolute = _product_bound(spread, weights.T @ np.abs(covariance))
-    context.bound(64, absolute, _WHY)
+    context.bound(64, absolute, BLAS_ORDER)
     return {
         "transform": ((x - model.mean_) @ weights.T) @ covariance,
         "score_samples": vector(_log_likelihood(model, x, context)),
@@ -145,13 +145,9 @@ def _rows(dtype: str = "float64", container: str = "array") -> Any:
     X = rng.laplace(0, 1, (90, 4)) @ mixing + rng.normal(0, 0.3, (90, 7)) + np.arange(7)
     X = X.round(3).astype(dtype)
     if container == "frame":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=list("abcdefg")).assign(g=np.arange(90) % 5)
+        return as_frame(X).assign(g=np.arange(90) % 5)
     if container == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(np.where(np.abs(X) < 2, 0, X))
+        return as_csr(X, 2)
     return X
 
 
@@ -193,5 +189,5 @@ def examples() -> Iterator[Example]:
             partial(_fitted, name, dtype, container, params),
             ulp=4096 if narrow else 1024,
             absolute=2e-4 if narrow else 1e-11,
-            why=_WHY,
+            why=BLAS_ORDER,
         )

@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts
-from millrace.catalog.sklearn._pairwise import dense_points, scalar
+from millrace.catalog.registry import BLAS_ORDER, Context, Decline, Example, Outputs, converts
+from millrace.catalog.sklearn._pairwise import dense_points
 from millrace.ir.build import Value
-
-_WHY = "BLAS does not fix the order of additions"
 
 
 @converts(
@@ -42,9 +40,9 @@ def threshold_codes(model: Any, x: Value, context: Context) -> Outputs:
     product = x.cast("float").guard(type(model).__name__) @ atoms.T
     if isinstance(threshold, np.generic):
         raise Decline("its threshold is a NumPy number, which has a dtype of its own")
-    size = product.apply("absolute") - scalar(product, 1.0 if threshold is None else threshold)
-    code = product.apply("sign") * size.combine("maximum", scalar(size, 0.0))
-    zero = scalar(code, 0.0)
+    size = product.apply("absolute") - product.scalar(1.0 if threshold is None else threshold)
+    code = product.apply("sign") * size.combine("maximum", size.scalar(0.0))
+    zero = code.scalar(0.0)
     if model.positive_code:
         code = code.combine("maximum", zero)
     if model.split_sign:
@@ -113,7 +111,7 @@ def examples() -> Iterator[Example]:
             partial(_fitted, name, dtype, options),
             ulp=1024,
             absolute=1e-4 if dtype == "float32" else 1e-12,
-            why=_WHY,
+            why=BLAS_ORDER,
         )
     for name in ("NMF", "LatentDirichletAllocation"):
         params = {"n_components": 2, "max_iter": 3, "random_state": 0}

@@ -15,11 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
-from millrace.catalog.sklearn._pairwise import Points, dense_points, pairwise_kernel, scalar
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+)
+from millrace.catalog.sklearn._examples import as_csr, as_frame
+from millrace.catalog.sklearn._pairwise import Points, dense_points, pairwise_kernel
 from millrace.ir.build import Value
 
-_WHY = "BLAS does not fix the order of additions, and small eigenvalues are divided by"
+_WHY = f"{BLAS_ORDER}, and small eigenvalues are divided by"
 
 
 @converts("sklearn.decomposition.KernelPCA")
@@ -49,7 +58,7 @@ def centred_kernel(centerer: Any, kernel: Value) -> Value:
     """``KernelCenterer.transform``: without the means of the fit and of the row."""
     kernel = kernel.guard("KernelCenterer")
     total = kernel.reduce("sum")
-    mean = total / scalar(total, centerer.K_fit_rows_.shape[0])
+    mean = total / total.scalar(centerer.K_fit_rows_.shape[0])
     centred = (kernel - centerer.K_fit_rows_).cast_like(kernel)
     centred = centred - mean
     return (centred + np.atleast_1d(centerer.K_fit_all_)).cast_like(kernel)
@@ -89,13 +98,9 @@ def kernel_bound(model: Any, points: Points) -> tuple[int, float]:
 def _rows(dtype: str = "float64", container: str = "array") -> Any:
     X = np.random.default_rng(0).normal(0, 1, (60, 4)).round(3).astype(dtype)
     if container == "frame":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=list("abcd"))
+        return as_frame(X)
     if container == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(np.where(np.abs(X) < 1, 0, X))
+        return as_csr(X, 1)
     return X
 
 

@@ -21,7 +21,8 @@ from millrace.catalog.registry import (
     converts,
     sparse,
 )
-from millrace.ir.arrays import Array
+from millrace.catalog.sklearn._examples import as_frame
+from millrace.ir.arrays import Array, offsets
 from millrace.ir.build import Value
 from millrace.ir.ops import SearchSorted
 
@@ -47,8 +48,8 @@ def k_bins_discretizer(source: Any, x: Value, context: Context) -> Outputs:
     x = x.cast("float" if source.dtype is None else np.dtype(source.dtype).name)
     x = x.guard("KBinsDiscretizer")
     inner = [np.asarray(edges[1:-1], np.float64) for edges in source.bin_edges_]
-    start = np.concatenate([[0], np.cumsum([len(e) for e in inner])])
-    bins = x.then(SearchSorted(Array(start, "int64"), Array(np.concatenate(inner)), "right"))
+    start = offsets([len(e) for e in inner])
+    bins = x.then(SearchSorted(Array(start), Array(np.concatenate(inner)), "right"))
     if source.encode == "ordinal":
         return {"transform": bins.cast_like(x)}
     is_sparse = source.encode == "onehot"
@@ -71,9 +72,7 @@ def _fitted(
     rng = np.random.default_rng(0)
     X = (rng.normal(0, 3, (60, 4)) * [1, 1e-3, 1e3, 0] + [0, 0, 0, 2]).astype(dtype)
     if frame:
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcd"))
+        X = as_frame(X)
     options: dict[str, Any] = {"quantile_method": "averaged_inverted_cdf", "dtype": to, **params}
     fitted = KBinsDiscretizer(**options).fit(X)
     edges = fitted.bin_edges_[0][1:-1]

@@ -26,13 +26,13 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import fitted
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.linear import (
     NARROW,
     WIDE,
     checked,
     example_rows,
-    fitted,
     linear_scores,
 )
 from millrace.catalog.sklearn.linear_classifiers import decisions, example_classes, of_two, softmax
@@ -105,7 +105,7 @@ def quadratic_discriminant_analysis(model: Any, x: Value, context: Context) -> O
         parts.append(projected.apply("square").reduce("sum"))
     determinants = np.asarray([np.sum(np.log(s)) for s in model.scalings_])
     scores = x.builder.concat(parts) + determinants
-    scores = scores * x.builder.constant(np.float64(-0.5)).cast_like(scores)
+    scores = scores * scores.scalar(-0.5)
     scores = scores + np.log(model.priors_)
     likelihoods = scores - scores.reduce("max")
     log_proba = likelihoods - row_sum(likelihoods.apply("exp"), by_column=True).apply("log")

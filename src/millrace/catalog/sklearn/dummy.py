@@ -25,20 +25,15 @@ from millrace.catalog.registry import (
 )
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.linear import example_rows
-from millrace.catalog.translate import SeriesColumns
+from millrace.catalog.translate import SeriesColumns, table_columns
 from millrace.ir.build import Builder, Value
 from millrace.ir.program import Column
 
 
 def _columns(model: Any) -> Sequence[Column]:
     """The columns that it was fitted on; one of any kind where it was fitted on a list of cells."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is not None:
-        return [Column(str(n)) for n in names]
-    width = getattr(model, "n_features_in_", None)
-    if width is None:
-        return SeriesColumns([Column("x0", kind="any")])
-    return [Column(f"x{i}") for i in range(int(width))]
+    columns = table_columns(model, getattr(model, "n_features_in_", None))
+    return SeriesColumns([Column("x0", kind="any")]) if columns is None else columns
 
 
 def _answer(builder: Builder, row: npt.NDArray[Any]) -> Value:

@@ -14,8 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, SparseValue, converts, sparse
-from millrace.catalog.sklearn._forest import example_rows, forest, read_nodes
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+    sparse,
+)
+from millrace.catalog.sklearn._examples import example_rows, spelled
+from millrace.catalog.sklearn._forest import forest, read_nodes
 from millrace.catalog.sklearn._meta import as_array
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
@@ -63,22 +72,16 @@ def _example(rows: str = "plain", model: str = "", **params: Any) -> Example:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        x, signal = example_rows(3, 120)
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "sparse":
-            import scipy.sparse as sp
-
-            x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
+        x, signal = example_rows(3, rows, 120)
         options: dict[str, Any] = {"n_estimators": 5, "random_state": 0} | params
         embedding = RandomTreesEmbedding(**options)
         if model:
             return make_pipeline(embedding, LogisticRegression()).fit(x, signal > 0), x
         return embedding.fit(x), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     name = f"RandomTreesEmbedding{' into a linear model' * bool(model)}, {rows} rows{options}"
-    why = "the linear model at the end: BLAS does not fix the order of additions"
+    why = f"the linear model at the end: {BLAS_ORDER}"
     return Example(name, make, *((64, 1e-12, why) if model else (0, 0.0, "")))
 
 

@@ -15,16 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts
+from millrace.catalog.registry import Context, Example, Outputs, converts, squeezed
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
     class_columns,
     classifier_outputs,
-    example_labels,
-    example_rows,
     forest,
     read_leaves,
     read_nodes,
-    regression,
     validated,
 )
 from millrace.ir.build import Value
@@ -61,7 +59,7 @@ def forest_regressor(model: Any, x: Value, context: Context) -> Outputs:
     x = validated(model, x)
     trees = _sum(model, list(range(model.n_outputs_)))
     mean = x.trees(trees) / np.float64(len(model.estimators_))
-    return {"predict": regression(mean), "apply": x.leaves(trees)}
+    return {"predict": squeezed(mean), "apply": x.leaves(trees)}
 
 
 @converts("sklearn.ensemble.RandomForestClassifier", "sklearn.ensemble.ExtraTreesClassifier")
@@ -111,18 +109,12 @@ def _example(class_name: str, kind: str, rows: str = "plain", **params: Any) -> 
     def make() -> tuple[Any, Any]:
         import sklearn.ensemble
 
-        x, signal = example_rows(len(kind), missing=rows == "missing")
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, signal = example_rows(len(kind), rows)
         options = {"n_estimators": 7, "random_state": 0, "max_depth": 4} | params
         model = getattr(sklearn.ensemble, class_name)(**options)
         return model.fit(x, _targets(kind, signal)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     return Example(f"{class_name} {kind}, {rows} rows{options}", make)
 
 

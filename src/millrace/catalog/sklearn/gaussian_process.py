@@ -21,7 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    converts,
+    squeezed,
+    vector,
+)
+from millrace.catalog.sklearn._examples import as_frame, spelled
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.gp_kernels import (
     has_products,
@@ -29,29 +39,28 @@ from millrace.catalog.sklearn.gp_kernels import (
     kernel_values,
     reads_rows,
 )
+from millrace.catalog.translate import table_columns
 from millrace.errors import UnsupportedModelError
 from millrace.ir.build import Value
 from millrace.ir.program import Column
 
-_WHY = "BLAS does not fix the order of additions over the training rows"
+_WHY = f"{BLAS_ORDER} over the training rows"
 _LAPLACE = "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace"
 
 
-def _columns(model: Any) -> list[Column]:
+def _columns(model: Any) -> tuple[Column, ...]:
     """The table that ``fit`` saw, which a kernel of no row leaves unsaid."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        points = np.shape(getattr(getattr(model, "base_estimator_", model), "X_train_", ()))
-        count = getattr(model, "n_features_in_", points[-1] if len(points) == 2 else None)
-        if count is None:
-            raise UnsupportedModelError.declined(
-                "",
-                type(model).__name__,
-                "it was fitted on objects that are not rows of a table",
-                "Expected a fitted object with n_features_in_.",
-            )
-        names = [f"x{i}" for i in range(int(count))]
-    return [Column(str(n)) for n in names]
+    points = np.shape(getattr(getattr(model, "base_estimator_", model), "X_train_", ()))
+    width = getattr(model, "n_features_in_", points[-1] if len(points) == 2 else None)
+    columns = table_columns(model, width)
+    if columns is None:
+        raise UnsupportedModelError.declined(
+            "",
+            type(model).__name__,
+            "it was fitted on objects that are not rows of a table",
+            "Expected a fitted object with n_features_in_.",
+        )
+    return columns
 
 
 @converts("sklearn.gaussian_process.GaussianProcessRegressor", columns=_columns)
@@ -68,7 +77,7 @@ def gaussian_process_regressor(model: Any, x: Value, context: Context) -> Output
     mean = mean * np.atleast_1d(model._y_train_std) + np.atleast_1d(model._y_train_mean)
     spread = np.abs(model.alpha_).sum(axis=0) * np.abs(model._y_train_std)
     context.bound(4096, _slack(model) * float(np.max(spread)), _WHY)
-    return {"predict": vector(mean) if mean.width == 1 else mean}
+    return {"predict": squeezed(mean)}
 
 
 @converts("sklearn.gaussian_process.GaussianProcessClassifier", columns=_columns)
@@ -160,9 +169,7 @@ def _slack(model: Any, narrow: bool = False) -> float:
 def _rows(kind: str = "float64") -> Any:
     X: Any = np.random.default_rng(0).uniform(-2, 2, (45, 2)).round(2)
     if kind == "named":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=["a", "b"])
+        return as_frame(X)
     return X.astype(kind)
 
 
@@ -234,7 +241,7 @@ def examples() -> Iterator[Example]:
         ("default", "int64", 0, {}),
     ]
     for kernel, kind, targets, params in regressors:
-        words = "".join(f" {k}={v}" for k, v in params.items())
+        words = spelled(params, " ")
         yield Example(
             f"GaussianProcessRegressor {kernel} {kind} targets={targets}{words}",
             partial(_regressor, kernel, kind, targets, **params),
@@ -249,7 +256,7 @@ def examples() -> Iterator[Example]:
         ("RBF", [0, 1, 2], "float64", {"multi_class": "one_vs_one"}),
     ]
     for kernel, classes, kind, params in classifiers:
-        words = "".join(f" {k}={v}" for k, v in params.items())
+        words = spelled(params, " ")
         yield Example(
             f"GaussianProcessClassifier {kernel} {kind} {len(classes)} classes{words}",
             partial(_classifier, kernel, classes, kind, **params),

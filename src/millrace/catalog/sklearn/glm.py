@@ -28,13 +28,13 @@ from millrace.catalog.registry import (
     in_container_of,
     vector,
 )
+from millrace.catalog.sklearn._examples import fitted
 from millrace.catalog.sklearn.linear import (
     WIDE,
     example_rows,
-    fitted,
     linear_scores,
-    plain_rows,
 )
+from millrace.ir.arrays import dense_array
 from millrace.ir.build import Value
 
 LARGEST_SCORE = 745
@@ -76,7 +76,7 @@ def _fitted(name: str, kind: str, **params: Any) -> tuple[Any, Any]:
     import sklearn.linear_model
 
     rows = example_rows(kind, n_features=4)
-    X = plain_rows(rows).astype(np.float64)
+    X = dense_array(rows).astype(np.float64)
     y = np.exp(0.2 * X[:, 0] - 0.1 * X[:, 1]) + 0.1
     return fitted(getattr(sklearn.linear_model, name)(max_iter=30, **params), rows, y)
 

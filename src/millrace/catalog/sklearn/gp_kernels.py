@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import Decline
-from millrace.catalog.sklearn._pairwise import dense_points, pairwise_kernel, scalar, squared_norms
+from millrace.catalog.sklearn._pairwise import dense_points, pairwise_kernel, squared_norms
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
 from millrace.ir.ops import Distances, Metric
@@ -132,7 +132,7 @@ def _dot_product(kernel: Any, x: Value, points: Points) -> Value:
 
 def _plus(x: Value, value: Any) -> Value:
     """A NumPy number keeps its dtype next to a float32 block, a Python number does not."""
-    return x + np.float64(value) if isinstance(value, np.generic) else x + scalar(x, value)
+    return x + np.float64(value) if isinstance(value, np.generic) else x + x.scalar(value)
 
 
 def _pairwise(kernel: Any, x: Value, points: Points) -> Value:
@@ -180,7 +180,7 @@ def _power(x: Value, exponent: Any) -> Value:
     }
     if (known := quick.get(float(exponent))) is not None:
         return known()
-    return x.combine("power", scalar(x, exponent))
+    return x.combine("power", x.scalar(exponent))
 
 
 _VALUES: dict[str, Callable[..., Value]] = {

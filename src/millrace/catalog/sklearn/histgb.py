@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
+from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, squeezed, vector
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
     Nodes,
-    example_labels,
-    example_rows,
     forest,
     labels,
-    starts,
 )
+from millrace.catalog.sklearn._meta import columns_added
 from millrace.catalog.sklearn.boosting import inverse_link, probabilities
+from millrace.ir.arrays import offsets
 from millrace.ir.build import Value
 from millrace.ir.ops import Forest
 
@@ -71,10 +71,10 @@ def _category_sets(
     category[split] = np.arange(split.sum())
     at = nodes[split]
     known_bitsets, column_map = model._bin_mapper.make_known_categories_bitsets()
-    offsets = starts([len(p.raw_left_cat_bitsets) for p in predictors])
+    set_starts = offsets([len(p.raw_left_cat_bitsets) for p in predictors])
     tree = np.repeat(np.arange(len(predictors)), [len(p.nodes) for p in predictors])[split]
     left = np.concatenate([p.raw_left_cat_bitsets for p in predictors])
-    sets = _bits(left[offsets[tree] + at["bitset_idx"]])
+    sets = _bits(left[set_starts[tree] + at["bitset_idx"]])
     known = _bits(known_bitsets[column_map[at["feature_idx"]]])
     sets |= ~known & (at["missing_go_to_left"] != 0)[:, None]
     encoder = model._preprocessor.named_transformers_["encoder"]
@@ -92,7 +92,7 @@ def _forest(model: Any) -> Forest:
     if records["is_categorical"].any():
         category, sets = _category_sets(model, predictors, records)
     nodes = Nodes(
-        start=starts([len(p.nodes) for p in predictors]),
+        start=offsets([len(p.nodes) for p in predictors]),
         feature=records["feature_idx"],
         threshold=np.where(records["is_categorical"] != 0, 0.0, records["num_threshold"]),
         left=records["left"],
@@ -134,7 +134,7 @@ def histogram_classifier(model: Any, x: Value, context: Context) -> Outputs:
     return {
         "predict": vector(code.gather(labels(model.classes_))),
         "predict_proba": _softmax(raw) if raw.width >= 8 else probabilities(model._loss, raw),
-        "decision_function": vector(raw) if raw.width == 1 else raw,
+        "decision_function": squeezed(raw),
     }
 
 
@@ -145,10 +145,7 @@ def _softmax(raw: Value) -> Value:
     single row of eight or more in another order.
     """
     exponential = (raw - raw.reduce("max")).apply("exp")
-    total = exponential.column(0)
-    for k in range(1, raw.width):
-        total = total + exponential.column(k)
-    return exponential / total
+    return exponential / columns_added(exponential)
 
 
 def _table(kind: str, rows: npt.NDArray[np.float64], rng: np.random.Generator) -> Any:
@@ -179,14 +176,14 @@ def _example(
     def make() -> tuple[Any, Any]:
         import sklearn.ensemble
 
-        x, signal = example_rows(7, missing=rows == "missing")
+        x, signal = example_rows(7, "missing" if rows == "missing" else "plain")
         x = _table(rows, x, np.random.default_rng(0))
         y = example_labels(signal, names) if names else np.exp(signal)
         options = {"max_iter": 6, "random_state": 0, "min_samples_leaf": 5} | params
         return getattr(sklearn.ensemble, class_name)(**options).fit(x, y), x
 
     kind = f" {len(names)} classes of {type(names[0]).__name__}" if names else ""
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     name = f"{class_name}{kind}, {rows} rows{options}"
     if len(names) < 8:
         return Example(name, make)

@@ -20,6 +20,7 @@ from millrace.catalog.registry import (
     SparseValue,
     converts,
 )
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.arrays import Array, Text
 from millrace.ir.build import Value
 from millrace.ir.ops import Guard
@@ -205,7 +206,7 @@ def _fitted_na() -> tuple[Any, Any]:
     import pandas as pd
     from sklearn.impute import SimpleImputer
 
-    X = pd.DataFrame(_rows("float64", np.nan), columns=list("abcde"))
+    X = as_frame(_rows("float64", np.nan))
     missing: Any = pd.NA
     return SimpleImputer(missing_values=missing, strategy="median").fit(X), X
 

@@ -197,7 +197,7 @@ def label_binarizer(binarizer: Any, y: Value, context: Context) -> Value | Resul
         return vector(y.reduce("argmax").gather(labels(classes)))
     y = y.cast("float")
     threshold = (binarizer.pos_label + binarizer.neg_label) / 2.0
-    above = y > y.builder.constant(np.float64(threshold)).cast_like(y)
+    above = y > y.scalar(threshold)
     return vector(above.cast("int64").gather(labels(classes)))
 
 

@@ -37,11 +37,6 @@ def _checked(y: Value, owner: str) -> Value:
     return y.cast("float").guard(owner, allow_nan=True)
 
 
-def _number(y: Value, number: float) -> Value:
-    """A Python number next to `y`: it takes the dtype of `y`."""
-    return y.builder.constant(np.float64(number)).cast_like(y)
-
-
 @inverts("sklearn.preprocessing.StandardScaler")
 def standard_scaler(scaler: Any, y: Value, context: Context) -> Value | Result:
     """``y * scale_ + mean_``, both rounded to the dtype of the input first."""
@@ -103,19 +98,19 @@ def _yeo_johnson(y: Value, lmbda: Any) -> Value:
         powers = y.apply("exp")
     else:
         powers = _power(y, lmbda)
-    upper = powers - _number(powers, 1)
+    upper = powers - powers.scalar(1)
     if abs(lmbda - 2) > np.spacing(1.0):
         powers = _power(y, -(2 - lmbda), 1 / (2 - lmbda))
     else:
         powers = (-y).apply("exp")
-    lower = _number(powers, 1) - powers
-    return (y >= _number(y, 0)).where(upper.cast_like(y), lower.cast_like(y))
+    lower = powers.scalar(1) - powers
+    return (y >= y.scalar(0)).where(upper.cast_like(y), lower.cast_like(y))
 
 
 def _power(y: Value, factor: Any, exponent: Any = None) -> Value:
     base = y * np.atleast_1d(factor)
     exponent = 1 / factor if exponent is None else exponent
-    return (base + _number(base, 1)).combine("power", np.atleast_1d(exponent))
+    return (base + base.scalar(1)).combine("power", np.atleast_1d(exponent))
 
 
 @inverts("sklearn.preprocessing.QuantileTransformer")
@@ -130,7 +125,7 @@ def quantile_transformer(source: Any, y: Value, context: Context) -> Value | Res
     quantiles = np.asarray(source.quantiles_)
     normal = source.output_distribution == "normal"
     uniform = y.cast("float64").apply("ndtr") if normal else y
-    low, high = _number(uniform, 0), _number(uniform, 1)
+    low, high = uniform.scalar(0), uniform.scalar(1)
     below, above = beyond(uniform, low, high, source.output_distribution)
     block = uniform.then(interpolation(source.references_, quantiles.T)).cast_like(uniform)
     if len(quantiles) == 1:  # numpy.interp gives NaN its only value

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Example, Outputs, converts, vector
-from millrace.catalog.sklearn._forest import example_rows, forest, read_nodes
+from millrace.catalog.sklearn._examples import example_rows, spelled
+from millrace.catalog.sklearn._forest import forest, read_nodes
 from millrace.ir.build import Value
 from millrace.ir.ops import Forest
 
@@ -64,17 +65,11 @@ def _example(rows: str = "plain", **params: Any) -> Example:
     def make() -> tuple[Any, Any]:
         from sklearn.ensemble import IsolationForest
 
-        x, _ = example_rows(3, missing=rows == "missing")
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, _ = example_rows(3, rows)
         options: dict[str, Any] = {"n_estimators": 10, "random_state": 0} | params
         return IsolationForest(**options).fit(x), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     return Example(f"IsolationForest, {rows} rows{options}", make)
 
 

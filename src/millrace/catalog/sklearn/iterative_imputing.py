@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -20,10 +21,11 @@ from millrace.catalog.registry import (
     converts,
     handed_on,
 )
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.catalog.sklearn.imputing import _missing
 from millrace.ir.build import Value
 
-_WHY = "the models inside are linear: BLAS does not fix the order of additions"
+_WHY = f"the models inside are linear: {BLAS_ORDER}"
 
 
 @converts("sklearn.impute.IterativeImputer")
@@ -114,9 +116,7 @@ def _fitted(
         X = np.insert(X, 1, hole, axis=1)
     rows: Any = X
     if frame:
-        import pandas as pd
-
-        rows = pd.DataFrame(X, columns=list("abcde")[: X.shape[1]])
+        rows = as_frame(X)
     options: dict[str, Any] = {"max_iter": 3, "random_state": 0, **params}
     imputer: Any = IterativeImputer(models[model], **options)
     return imputer.fit(rows), rows

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -25,10 +26,9 @@ from millrace.catalog.registry import (
     converts,
     sparse,
 )
-from millrace.catalog.sklearn._pairwise import dense_points, in_place, pairwise_kernel, scalar
+from millrace.catalog.sklearn._examples import as_csr, as_frame
+from millrace.catalog.sklearn._pairwise import dense_points, in_place, pairwise_kernel
 from millrace.ir.build import Value
-
-_WHY = "BLAS does not fix the order of additions"
 
 
 @converts("sklearn.kernel_approximation.RBFSampler")
@@ -47,7 +47,7 @@ def _factor(model: Any) -> Any:
 def skewed_chi2_sampler(model: Any, x: Value, context: Context) -> Outputs:
     """``cos(log(x + skewedness) @ random_weights_ + random_offset_) * sqrt(2) / sqrt(n_components)``."""
     x = x.cast("float").guard("SkewedChi2Sampler")
-    allowed = (x > scalar(x, -model.skewedness)).reduce("all")
+    allowed = (x > x.scalar(-model.skewedness)).reduce("all")
     x = x.require(allowed, "SkewedChi2Sampler", f"a value of {-model.skewedness} or less")
     logarithm = in_place(x, "add", model.skewedness).apply("log")
     projection = logarithm @ model.random_weights_
@@ -69,28 +69,28 @@ def additive_chi2_sampler(model: Any, x: Value, context: Context) -> Outputs:
     if isinstance(interval, np.generic):
         raise Decline("its sample_interval is a NumPy number, which has a dtype of its own")
     rows = x.cast("numeric").guard("AdditiveChi2Sampler")
-    allowed = (rows >= scalar(rows, 0)).reduce("all")
+    allowed = (rows >= rows.scalar(0)).reduce("all")
     rows = rows.require(allowed, "AdditiveChi2Sampler", "a negative value")
     value = x.builder.concat(_samples(rows, int(model.sample_steps), interval))
     return {"transform": sparse(value) if isinstance(x, SparseValue) else value}
 
 
 def _samples(x: Value, steps: int, interval: float) -> list[Value]:
-    zero = scalar(x, 0)
+    zero = x.scalar(0)
     some = x.equals(zero)
 
     def kept(values: Value) -> Value:
         return some.where(zero, values.cast_like(x))
 
     wide = x.cast("float")
-    blocks = [kept((wide * scalar(wide, interval)).apply("sqrt"))]
+    blocks = [kept((wide * wide.scalar(interval)).apply("sqrt"))]
     logarithm = x.apply("log")
-    logarithm = logarithm * scalar(logarithm, interval)
-    double = (x * scalar(x, 2)).cast("float")
-    double = double * scalar(double, interval)
+    logarithm = logarithm * logarithm.scalar(interval)
+    double = (x * x.scalar(2)).cast("float")
+    double = double * double.scalar(interval)
     for j in range(1, steps):
         root = (double / np.cosh(np.pi * j * interval)).apply("sqrt")
-        angle = logarithm * scalar(logarithm, j)
+        angle = logarithm * logarithm.scalar(j)
         blocks += [kept(root * angle.apply("cos")), kept(root * angle.apply("sin"))]
     return blocks
 
@@ -110,7 +110,7 @@ def nystroem(model: Any, x: Value, context: Context) -> Outputs:
     if model.kernel == "precomputed" and points.dtype == np.float64:
         kernel = kernel.cast("float64")
     weights = model.normalization_.T
-    context.bound(1024, _nystroem_bound(model, points), _WHY)
+    context.bound(1024, _nystroem_bound(model, points), BLAS_ORDER)
     return {"transform": kernel @ weights}
 
 
@@ -143,13 +143,9 @@ def _rows(dtype: str, container: str, positive: bool) -> Any:
     X = (np.abs(X) * 3 if positive else X).astype(dtype)
     X[::3, 1] = 0
     if container == "frame":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=list("abcde"))
+        return as_frame(X)
     if container == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(np.where(np.abs(X) < 0.7, 0, X))
+        return as_csr(X, 0.7)
     return X
 
 
@@ -218,7 +214,7 @@ def examples() -> Iterator[Example]:
             partial(_fitted, name, dtype, container, params),
             ulp=1024,
             absolute=1e-3 if dtype == "float32" else 1e-10,
-            why=_WHY,
+            why=BLAS_ORDER,
         )
     for name, params in [
         ("Nystroem", {"kernel": np.dot, "n_components": 9}),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import as_csr, as_frame
 from millrace.catalog.sklearn._pairwise import dense_points, pairwise_kernel
 from millrace.ir.build import Value
 
@@ -60,13 +61,9 @@ def _fitted(targets: int, container: str, params: dict[str, Any]) -> tuple[Any, 
     y = np.column_stack([X[:, 0] * 2 + 1, X[:, 1] ** 2])
     rows: Any = X
     if container == "csr":
-        import scipy.sparse as sp
-
-        rows = sp.csr_matrix(np.where(np.abs(X) < 0.6, 0, X))
+        rows = as_csr(X, 0.6)
     elif container == "frame":
-        import pandas as pd
-
-        rows = pd.DataFrame(X, columns=list("abcd"))
+        rows = as_frame(X)
     return KernelRidge(**params).fit(rows, y if targets == 2 else y[:, 0]), rows
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 _WHY = (
@@ -53,11 +54,7 @@ def _fitted(n: int, dtype: str, frame: bool = False) -> tuple[Any, Any]:
     K = (rows @ points.T).astype(dtype)
     centerer = KernelCenterer()
     if frame:
-        import pandas as pd
-
-        names = [f"k{i}" for i in range(n)]
-        centerer.fit(pd.DataFrame(points @ points.T, columns=names))
-        return centerer, pd.DataFrame(K, columns=names)
+        return centerer.fit(as_frame(points @ points.T)), as_frame(K)
     return centerer.fit((points @ points.T).astype(dtype)), K
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.catalog.sklearn.imputing import _missing
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
@@ -101,9 +102,7 @@ def _fitted(
     X = X.astype(dtype)
     rows: Any = X
     if frame:
-        import pandas as pd
-
-        rows = pd.DataFrame(X, columns=list("abcde"))
+        rows = as_frame(X)
     return KNNImputer(**params).fit(rows[:40]), rows
 
 

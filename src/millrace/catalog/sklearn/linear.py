@@ -15,7 +15,6 @@ Missing values: NaN and infinities are refused.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -32,10 +32,10 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import as_csr, as_frame, fitted
+from millrace.ir.arrays import dense_array
 from millrace.ir.build import Value
 from millrace.ir.ops import Sparse
-
-WHY = "BLAS does not fix the order of additions"
 
 
 def checked(x: Value, owner: str) -> Value:
@@ -54,7 +54,7 @@ def product(x: Value, block: Value, weights: npt.NDArray[Any], context: Context)
     """
     if isinstance(x, SparseValue) and not np.isfinite(weights).all():
         block = block.then(Sparse())
-    context.bound(8, 0.0, WHY)
+    context.bound(8, 0.0, BLAS_ORDER)
     return block @ weights
 
 
@@ -78,7 +78,7 @@ def linear_scores(model: Any, x: Value, context: Context, *, validated: bool = T
     intercept = model.intercept_
     if isinstance(intercept, (np.ndarray, np.generic)):
         return raw + intercept
-    return raw + x.builder.constant(np.float64(intercept)).cast_like(raw)
+    return raw + raw.scalar(intercept)
 
 
 @converts(
@@ -130,8 +130,8 @@ def _prediction(model: Any, scores: Value) -> Outputs:
 
 # -- examples ------------------------------------------------------------------------------
 
-WIDE: dict[str, Any] = {"ulp": 64, "absolute": 1e-12, "why": WHY}
-NARROW: dict[str, Any] = {"ulp": 64, "absolute": 1e-4, "why": f"{WHY}; fitted in float32"}
+WIDE: dict[str, Any] = {"ulp": 64, "absolute": 1e-12, "why": BLAS_ORDER}
+NARROW: dict[str, Any] = {"ulp": 64, "absolute": 1e-4, "why": f"{BLAS_ORDER}; fitted in float32"}
 
 
 def example_rows(kind: str = "float64", n_features: int = 7) -> Any:
@@ -139,27 +139,10 @@ def example_rows(kind: str = "float64", n_features: int = 7) -> Any:
     rng = np.random.default_rng(0)
     X = rng.normal(0, 2, (80, n_features)).round(2)
     if kind == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(X * (rng.random(X.shape) < 0.5))
+        return as_csr(X * (rng.random(X.shape) < 0.5))
     if kind == "frame":
-        import pandas as pd
-
-        frame = pd.DataFrame(X, columns=[chr(97 + i) for i in range(n_features)])
-        return frame.assign(count=np.arange(80) % 6)
+        return as_frame(X).assign(count=np.arange(80) % 6)
     return X.astype(kind)
-
-
-def plain_rows(rows: Any) -> Any:
-    """Rows of any kind as a NumPy array."""
-    return rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
-
-
-def fitted(model: Any, rows: Any, y: Any) -> tuple[Any, Any]:
-    """A model fitted on few iterations, without the warning that says so."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(rows, y), rows
 
 
 def regressor(name: str, kind: str = "float64", targets: int = 0, **params: Any) -> tuple[Any, Any]:
@@ -168,7 +151,7 @@ def regressor(name: str, kind: str = "float64", targets: int = 0, **params: Any)
 
     module, _, cls = name.rpartition(".")
     rows = example_rows(kind)
-    X = plain_rows(rows)
+    X = dense_array(rows)
     weights = np.random.default_rng(1).normal(0, 1, (X.shape[1], max(1, targets)))
     y = X @ weights + 3 + np.random.default_rng(2).normal(0, 0.1, (len(X), 1))
     y = y.astype("float32" if kind == "float32" else "float64")

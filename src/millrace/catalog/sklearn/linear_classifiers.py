@@ -23,15 +23,15 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import fitted
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.linear import (
     NARROW,
     WIDE,
     example_rows,
-    fitted,
     linear_scores,
-    plain_rows,
 )
+from millrace.ir.arrays import dense_array
 from millrace.ir.build import Value
 
 
@@ -55,7 +55,7 @@ def decisions(model: Any, scores: Value) -> dict[str, Value | Result]:
 
 def of_two(positive: Value) -> Value:
     """Probabilities of both classes from that of the second: ``[1 - p, p]`` in its dtype."""
-    one = positive.builder.constant(np.float64(1)).cast_like(positive)
+    one = positive.scalar(1)
     return positive.builder.concat([one - positive, positive])
 
 
@@ -111,7 +111,7 @@ def ridge_classifier(model: Any, x: Value, context: Context) -> Outputs:
 
 def example_classes(rows: Any, names: Any) -> Any:
     """Labels that the first two columns tell, as many as there are names."""
-    X = plain_rows(rows)
+    X = dense_array(rows)
     classes = np.abs(X[:, 0] + X[:, 1]).astype(int) + np.arange(len(X)) % 2
     return np.asarray(names)[classes % len(names)]
 
@@ -141,7 +141,7 @@ def _many_labels(name: str, kind: str) -> tuple[Any, Any]:
     import sklearn.linear_model
 
     rows = example_rows(kind)
-    y = np.column_stack([plain_rows(rows)[:, i] > 0.3 * i for i in range(3)]).astype(int)
+    y = np.column_stack([dense_array(rows)[:, i] > 0.3 * i for i in range(3)]).astype(int)
     return fitted(getattr(sklearn.linear_model, name)(), rows, y)
 
 

@@ -16,8 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
-from millrace.catalog.sklearn._pairwise import scalar
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+)
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
 from millrace.ir.ops import Metric, Nearest
@@ -55,7 +63,7 @@ def isomap(model: Any, x: Value, context: Context) -> Outputs:
     ways = _shortest_ways(found, np.asarray(model.dist_matrix_), k)
     if not hasattr(model, "feature_names_in_"):  # the source keeps the dtype of arrays only
         ways = ways.cast_like(rows)
-    kernel = ways.apply("square") * scalar(ways, -0.5)
+    kernel = ways.apply("square") * ways.scalar(-0.5)
     return {"transform": context.value(model.kernel_pca_, kernel, "kernel_pca")}
 
 
@@ -95,9 +103,7 @@ def _fitted(name: str, dtype: str, frame: bool, params: dict[str, Any]) -> tuple
 
     X = np.random.default_rng(0).normal(0, 1, (50, 4)).round(3).astype(dtype)
     if frame:
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcd"))
+        X = as_frame(X)
     return getattr(sklearn.manifold, name)(**params).fit(X), X
 
 
@@ -117,7 +123,7 @@ def examples() -> Iterator[Example]:
             partial(_fitted, "Isomap", dtype, frame, params),
             ulp=1 << 14 if narrow else 1024,
             absolute=1e-3 if narrow else 1e-11,
-            why="BLAS does not fix the order of additions",
+            why=BLAS_ORDER,
         )
     for name, params in [
         ("Isomap", {"neighbors_algorithm": "brute"}),

@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts, vector
-from millrace.catalog.sklearn._pairwise import scalar, squared_norms
+from millrace.catalog.registry import BLAS_ORDER, Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import as_frame, fitted
+from millrace.catalog.sklearn._pairwise import squared_norms
+from millrace.catalog.sklearn.naive_bayes import log_sum_exp
 from millrace.ir.build import Value
 
-_WHY = "BLAS does not fix the order of additions in the distances from the means"
+_WHY = f"{BLAS_ORDER} in the distances from the means"
 
 
 @converts("sklearn.mixture.GaussianMixture")
@@ -52,7 +54,7 @@ def _outputs(density: Value, model: Any, context: Context) -> Outputs:
     """The methods, from the log density of each component."""
     context.bound(*_log_density_bound(model), _WHY)
     weighted = density + model._estimate_log_weights()
-    total = _log_sum_exp(weighted)
+    total = log_sum_exp(weighted)
     return {
         "predict": vector(weighted.reduce("argmax")),
         "predict_proba": (weighted - total).apply("exp"),
@@ -69,8 +71,8 @@ def _log_gaussians(model: Any, x: Value) -> Value:
     n = model.means_.shape[1]
     squared = _SQUARED[kind](rows, model.means_, factors).cast("float")
     log_det = np.atleast_1d(_compute_log_det_cholesky(factors, kind, n))
-    constant = scalar(squared, n * math.log(2 * math.pi))
-    return (squared + constant) * scalar(squared, -0.5) + log_det
+    constant = squared.scalar(n * math.log(2 * math.pi))
+    return (squared + constant) * squared.scalar(-0.5) + log_det
 
 
 def _full(rows: Value, means: Any, factors: Any) -> Value:
@@ -91,30 +93,17 @@ def _diagonal(rows: Value, means: Any, factors: Any) -> Value:
     precisions = factors**2
     products = rows @ (means * precisions).T
     own = rows.builder.constant(np.sum(means**2 * precisions, axis=1))
-    return own - products * scalar(products, 2.0) + rows.apply("square") @ precisions.T
+    return own - products * products.scalar(2.0) + rows.apply("square") @ precisions.T
 
 
 def _spherical(rows: Value, means: Any, factors: Any) -> Value:
     precisions = factors**2
     products = (rows @ means.T) * precisions
     own = rows.builder.constant(np.sum(means**2, axis=1) * precisions)
-    return own - products * scalar(products, 2.0) + squared_norms(rows) * precisions
+    return own - products * products.scalar(2.0) + squared_norms(rows) * precisions
 
 
 _SQUARED = {"full": _full, "tied": _tied, "diag": _diagonal, "spherical": _spherical}
-
-
-def _log_sum_exp(x: Value) -> Value:
-    """``sklearn.utils._array_api._logsumexp`` of each row: (n, 1)."""
-    largest = x.reduce("max")
-    at_largest = x.equals(largest)
-    rest = at_largest.where(scalar(x, -np.inf), x)
-    count = at_largest.cast_like(x).reduce("sum")
-    zero = scalar(x, 0.0)
-    shift = largest.apply("isfinite").where(largest, zero)
-    powers = (rest - shift).apply("exp").reduce("sum")
-    powers = powers.equals(zero).where(powers, powers / count)
-    return powers.apply("log1p") + count.apply("log") + largest
 
 
 # -- bounds --------------------------------------------------------------------------------
@@ -162,8 +151,6 @@ def _matrices(factors: Any, kind: str, n: int) -> Any:
 
 
 def _fitted(name: str, kind: str, **params: Any) -> tuple[Any, Any]:
-    import warnings
-
     import sklearn.mixture
 
     rng = np.random.default_rng(0)
@@ -173,16 +160,12 @@ def _fitted(name: str, kind: str, **params: Any) -> tuple[Any, Any]:
     if kind == "float32":
         X = X.astype(np.float32)
     elif kind == "named":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abc"))
+        X = as_frame(X)
     elif kind == "int64":
         X = (X * 10).round().astype(np.int64)
     options: dict[str, Any] = {"n_components": 3, "random_state": 0, "max_iter": 20}
     model = getattr(sklearn.mixture, name)(**(options | params))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(X), X
+    return fitted(model, X)
 
 
 def examples() -> Iterator[Example]:

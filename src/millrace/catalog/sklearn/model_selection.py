@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Example,
     Outputs,
@@ -25,9 +26,8 @@ from millrace.catalog.registry import (
     plain,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._meta import CLASSIFIER_METHODS, offered, response, with_labels
-from millrace.catalog.sklearn._pairwise import scalar
 from millrace.catalog.translate import input_columns
 from millrace.errors import UnsupportedModelError
 from millrace.ir.build import Value
@@ -114,10 +114,8 @@ def _by_threshold(
     if first and method == "predict_proba":
         score = plain(outputs[method]).column(0)
     elif first:
-        score = score * scalar(score, -1.0)
-    reached = score >= (
-        threshold if isinstance(threshold, np.generic) else scalar(score, threshold)
-    )
+        score = score * score.scalar(-1.0)
+    reached = score >= (threshold if isinstance(threshold, np.generic) else score.scalar(threshold))
     decoded = with_labels(reached.cast("int64"), classes[::-1] if first else classes)
     passed_on = offered(model, outputs, CLASSIFIER_METHODS[1:])
     return {"predict": vector(decoded), **passed_on}
@@ -126,25 +124,10 @@ def _by_threshold(
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 100)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
 _BOUND: dict[str, Any] = {
     "ulp": 64,
     "absolute": 1e-11,
-    "why": "the linear model inside: BLAS does not fix the order of additions",
+    "why": f"the linear model inside: {BLAS_ORDER}",
 }
 
 
@@ -157,7 +140,7 @@ def _search(class_name: str, inner: str, rows: str = "plain") -> Example:
         from sklearn.tree import ExtraTreeRegressor
 
         importlib.import_module("sklearn.experimental.enable_halving_search_cv")
-        x, signal = _rows(rows, 3)
+        x, signal = example_rows(3, rows, 100)
         tree: Any = ExtraTreeRegressor(random_state=0)
         estimator, values = tree, {"max_depth": [2, 6]}
         y = signal
@@ -185,7 +168,7 @@ def _threshold(class_name: str, inner: str, rows: str = "plain", **params: Any) 
         from sklearn.svm import LinearSVC
         from sklearn.tree import ExtraTreeClassifier
 
-        x, signal = _rows(rows, 4)
+        x, signal = example_rows(4, rows, 100)
         known: dict[str, Any] = {
             "tree": ExtraTreeClassifier(max_depth=6, random_state=0),
             "logistic": LogisticRegression(),
@@ -196,7 +179,7 @@ def _threshold(class_name: str, inner: str, rows: str = "plain", **params: Any) 
         labels = [0, 1] if "Tuned" in class_name else ["no", "yes"]
         return model.fit(x, example_labels(signal, labels)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound: dict[str, Any] = {} if inner == "tree" else dict(_BOUND)
     if rows == "float32" and bound:
         bound["absolute"] = 1e-4

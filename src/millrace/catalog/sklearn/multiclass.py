@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -27,7 +28,12 @@ from millrace.catalog.registry import (
     sparse,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import (
+    example_labels,
+    example_rows,
+    small_estimator,
+    spelled,
+)
 from millrace.catalog.sklearn._meta import (
     answer,
     as_numbers,
@@ -37,7 +43,8 @@ from millrace.catalog.sklearn._meta import (
     of_one_dtype,
     with_labels,
 )
-from millrace.catalog.sklearn._pairwise import euclidean_distances, scalar
+from millrace.catalog.sklearn._pairwise import euclidean_distances
+from millrace.catalog.sklearn.linear_classifiers import of_two
 from millrace.ir.build import Value
 
 
@@ -51,7 +58,7 @@ def _binary(estimator: Any, x: Value, context: Context, name: str) -> Outputs:
         return context.convert(estimator, x, name)
     label = filled(x, np.atleast_1d(estimator.y_))
     of_second = filled(x, np.atleast_1d(estimator.y_).astype(np.float64))
-    proba = x.builder.concat([scalar(of_second, 1.0) - of_second, of_second])
+    proba = of_two(of_second)
     return {
         "predict": vector(label),
         "decision_function": vector(label),
@@ -114,7 +121,7 @@ def _rest_labels(model: Any, confidences: Sequence[Value]) -> Value | Result:
     both = confidences[0].builder.concat(confidences)
     if binarizer.y_type_ == "multiclass":
         return vector(with_labels(both.reduce("argmax"), model.classes_))
-    above = (both > scalar(both, _threshold(model.estimators_[0]))).cast("int64")
+    above = (both > both.scalar(_threshold(model.estimators_[0]))).cast("int64")
     if binarizer.y_type_ == "binary":
         if len(model.classes_) == 1:
             above = above * np.int64(0)
@@ -133,11 +140,11 @@ def _rest_proba(model: Any, inner: Sequence[Outputs]) -> Value:
     )
     proba = columns[0].builder.concat(columns)
     if len(columns) == 1:
-        proba = proba.builder.concat([scalar(proba, 1.0) - proba, proba])
+        proba = of_two(proba)
     if model.multilabel_:
         return proba
     total = columns_added(proba)
-    return proba / total.equals(scalar(total, 0.0)).where(scalar(total, 1.0), total)
+    return proba / total.equals(total.scalar(0.0)).where(total.scalar(1.0), total)
 
 
 # -- one against one -----------------------------------------------------------------------
@@ -176,7 +183,7 @@ def _pair_scores(predicted: Value, confidences: Value, n_classes: int) -> Value:
     winners = np.zeros((2 * len(pairs), n_classes))
     for k, (i, j) in enumerate(pairs):
         winners[k, i] = winners[len(pairs) + k, j] = 1.0
-    zero, one = scalar(predicted, 0.0), scalar(predicted, 1.0)
+    zero, one = predicted.scalar(0.0), predicted.scalar(1.0)
     sides = predicted.builder.concat([predicted.equals(zero), predicted.equals(one)])
     votes = sides.cast("float64") @ winners  # small whole numbers: exact in any order
     place = {pair: k for k, pair in enumerate(pairs)}
@@ -208,31 +215,6 @@ def output_code(model: Any, x: Value, context: Context) -> Outputs:
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 120)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
-def _inner_estimator(name: str) -> Any:
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.svm import LinearSVC
-    from sklearn.tree import ExtraTreeClassifier
-
-    if name == "tree":
-        return ExtraTreeClassifier(max_depth=6, random_state=0)
-    return {"logistic": LogisticRegression, "svc": LinearSVC, "ridge": Ridge}[name]()
-
-
 def _targets(kind: str, signal: Any) -> Any:
     if kind in ("labels", "sparse labels", "constant label"):
         y = np.column_stack([signal > 0, signal > 1, np.abs(signal) > 0.5]).astype(int)
@@ -255,7 +237,7 @@ def _targets(kind: str, signal: Any) -> Any:
 _BOUND: dict[str, Any] = {
     "ulp": 1024,
     "absolute": 1e-11,
-    "why": "linear models inside: BLAS does not fix the order of additions",
+    "why": f"linear models inside: {BLAS_ORDER}",
 }
 _NARROW: dict[str, Any] = {**_BOUND, "absolute": 1e-4}
 _ONE_ROW: dict[str, Any] = {
@@ -270,11 +252,11 @@ def _example(
     def make() -> tuple[Any, Any]:
         import sklearn.multiclass
 
-        x, signal = _rows(rows, len(targets))
-        model = getattr(sklearn.multiclass, class_name)(_inner_estimator(inner), **params)
+        x, signal = example_rows(len(targets), rows, 120)
+        model = getattr(sklearn.multiclass, class_name)(small_estimator(inner), **params)
         return model.fit(x, _targets(targets, signal)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound: dict[str, Any] = _NARROW if rows == "float32" else _BOUND
     if inner == "tree":
         bound = _ONE_ROW if targets == "nine" else {}

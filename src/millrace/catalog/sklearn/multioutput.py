@@ -15,8 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, Result, converts, list_of
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    Result,
+    converts,
+    list_of,
+)
+from millrace.catalog.sklearn._examples import (
+    example_labels,
+    example_rows,
+    small_estimator,
+    spelled,
+)
 from millrace.catalog.sklearn._meta import as_numbers, block, in_kind_of, response
 from millrace.ir.arrays import Text
 from millrace.ir.build import Value
@@ -113,33 +127,6 @@ def _number(estimator: Any, outputs: Outputs, method: str, name: str) -> Value:
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 100)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "int":
-        x = (4 * x).astype(np.int64)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
-def _inner_estimator(name: str) -> Any:
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.svm import LinearSVC
-    from sklearn.tree import ExtraTreeClassifier
-
-    if name == "tree":
-        return ExtraTreeClassifier(max_depth=6, random_state=0)
-    return {"logistic": LogisticRegression, "svc": LinearSVC, "ridge": Ridge}[name]()
-
-
 def _targets(kind: str, signal: Any) -> Any:
     two, three = signal > 0, example_labels(-signal, [0, 1, 2])
     match kind:
@@ -156,7 +143,7 @@ def _targets(kind: str, signal: Any) -> Any:
 _BOUND: dict[str, Any] = {
     "ulp": 1024,
     "absolute": 1e-10,
-    "why": "linear models inside: BLAS does not fix the order of additions",
+    "why": f"linear models inside: {BLAS_ORDER}",
 }
 _NARROW: dict[str, Any] = {**_BOUND, "absolute": 1e-4}
 
@@ -167,11 +154,11 @@ def _example(
     def make() -> tuple[Any, Any]:
         import sklearn.multioutput
 
-        x, signal = _rows(rows, len(targets))
-        model = getattr(sklearn.multioutput, class_name)(_inner_estimator(inner), **params)
+        x, signal = example_rows(len(targets), rows, 100)
+        model = getattr(sklearn.multioutput, class_name)(small_estimator(inner), **params)
         return model.fit(x, _targets(targets, signal)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = {} if inner == "tree" else _NARROW if rows == "float32" else _BOUND
     return Example(f"{class_name} of {inner}, {targets}, {rows} rows{options}", make, **bound)
 

@@ -28,6 +28,7 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import as_csr, as_frame
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.linear import WIDE, checked, product
 from millrace.ir.arrays import Array
@@ -56,7 +57,7 @@ def bayes_outputs(
             float(np.finfo(model.var_.dtype).eps) * joint.width,
             "the source adds up the classes of a single row in another order",
         )
-    log_proba = joint - _log_sum_exp(joint, by_column)
+    log_proba = joint - log_sum_exp(joint, by_column=by_column)
     return {
         "predict": vector(joint.reduce("argmax").gather(labels(model.classes_))),
         "predict_proba": log_proba.apply("exp"),
@@ -64,19 +65,15 @@ def bayes_outputs(
     }
 
 
-def _log_sum_exp(x: Value, by_column: bool) -> Value:
+def log_sum_exp(x: Value, *, by_column: bool = False) -> Value:
     """``sklearn.utils._array_api._logsumexp`` of each row, the largest terms taken out."""
-
-    def number(value: float) -> Value:
-        return x.builder.constant(np.float64(value)).cast_like(x)
-
     largest = x.reduce("max")
     is_largest = x.equals(largest)
     n_largest = is_largest.cast_like(x).reduce("sum")
-    shift = largest.apply("isfinite").where(largest, number(0))
-    powers = (is_largest.where(number(-np.inf), x) - shift).apply("exp")
+    shift = largest.apply("isfinite").where(largest, x.scalar(0))
+    powers = (is_largest.where(x.scalar(-np.inf), x) - shift).apply("exp")
     rest = row_sum(powers, by_column=by_column)
-    rest = rest.equals(number(0)).where(rest, rest / n_largest)
+    rest = rest.equals(x.scalar(0)).where(rest, rest / n_largest)
     return rest.apply("log1p") + n_largest.apply("log") + largest
 
 
@@ -100,7 +97,7 @@ def gaussian_nb(model: Any, x: Value, context: Context) -> Outputs:
     for mean, variance, prior in zip(model.theta_, model.var_, model.class_prior_, strict=True):
         constant = -0.5 * np.sum(np.log(2.0 * np.pi * variance))
         distance = ((block - mean).apply("square") / variance).reduce("sum")
-        half = x.builder.constant(np.float64(0.5)).cast_like(distance)
+        half = distance.scalar(0.5)
         parts.append(
             x.builder.constant(np.log(prior)) + (x.builder.constant(constant) - half * distance)
         )
@@ -181,13 +178,9 @@ def _rows(kind: str, n_features: int) -> Any:
     rng = np.random.default_rng(3)
     X = rng.integers(0, 4, (90, n_features)) * (rng.random((90, n_features)) < 0.6)
     if kind == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(X.astype(np.float64))
+        return as_csr(X.astype(np.float64))
     if kind == "frame":
-        import pandas as pd
-
-        return pd.DataFrame(X.astype(np.float64), columns=list("abcdefghi")[:n_features])
+        return as_frame(X.astype(np.float64))
     return X.astype(kind)
 
 

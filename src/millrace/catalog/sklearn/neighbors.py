@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -39,7 +40,8 @@ from millrace.catalog.registry import (
     list_of,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, labels
+from millrace.catalog.sklearn._examples import as_csr, as_frame, example_labels, spelled
+from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn._pairwise import distance_bound
 from millrace.catalog.sklearn.linear import checked
 from millrace.ir.arrays import Array
@@ -348,14 +350,9 @@ def example_rows(n_features: int = 4, kind: str = "float64") -> tuple[Any, Any, 
     signal = rows[:, 0] + np.abs(rows[:, 1]) + rng.normal(0, 0.3, len(rows))
     asked = np.vstack([rows[:10], rng.normal(0, 1.2, (50, n_features))])
     if kind == "frame":
-        import pandas as pd
-
-        names = [chr(97 + i) for i in range(n_features)]
-        return pd.DataFrame(rows, columns=names), pd.DataFrame(asked, columns=names), signal
+        return as_frame(rows), as_frame(asked), signal
     if kind == "csr":
-        import scipy.sparse as sp
-
-        return sp.csr_matrix(rows), sp.csr_matrix(asked), signal
+        return as_csr(rows), as_csr(asked), signal
     return rows.astype(kind), asked.astype(kind), signal
 
 
@@ -414,11 +411,11 @@ def examples() -> Iterator[Example]:
         ("KNeighborsRegressor", ("number", "numbers")),
     ):
         for params in _FOR_ALL:
-            words = "".join(f" {k}={v}" for k, v in params.items())
+            words = spelled(params, " ")
             made = partial(fitted_neighbors, name, kinds[0], **params)
             yield Example(f"{name} {kinds[0]}{words}", made, **_bound(name, params))
         for params in ({}, {"weights": "distance", "n_neighbors": 9}):
-            words = "".join(f" {k}={v}" for k, v in params.items())
+            words = spelled(params, " ")
             made = partial(fitted_neighbors, name, kinds[1], **params)
             yield Example(f"{name} {kinds[1]}{words}", made, absolute=1e-12, why=WHY_TIES)
     yield from _other_examples()
@@ -458,5 +455,5 @@ def _other_examples() -> Iterator[Example]:
         ),
         ulp=64,
         absolute=1e-12,
-        why="BLAS does not fix the order of additions",
+        why=BLAS_ORDER,
     )

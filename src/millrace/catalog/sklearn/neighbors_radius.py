@@ -20,9 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, list_of, vector
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Decline,
+    Example,
+    Outputs,
+    converts,
+    list_of,
+    vector,
+)
+from millrace.catalog.sklearn._examples import spelled
 from millrace.catalog.sklearn._forest import labels
-from millrace.catalog.sklearn.linear import WHY
 from millrace.catalog.sklearn.neighbors import Search, fitted_neighbors, search, weights_kind
 from millrace.ir.build import Value
 
@@ -68,7 +77,7 @@ def radius_neighbors_classifier(model: Any, x: Value, context: Context) -> Outpu
     weights = _weights(far, inside, by_distance)
     if by_distance:
         found.state_bound(context, len(found.points), 1.0)
-        context.bound(4 * len(found.points), 0.0, WHY)
+        context.bound(4 * len(found.points), 0.0, BLAS_ORDER)
     classes = model.classes_ if model.outputs_2d_ else [model.classes_]
     targets = np.asarray(model._y).reshape(len(found.points), -1)[found.order]
     predicted: list[Value] = []
@@ -118,7 +127,7 @@ def radius_neighbors_regressor(model: Any, x: Value, context: Context) -> Output
     weights = _weights(far, inside, by_distance)
     n_points = len(found.points)
     largest = float(np.abs(targets).max())
-    context.bound(8, 4 * n_points * 2.0**-52 * largest, WHY)
+    context.bound(8, 4 * n_points * 2.0**-52 * largest, BLAS_ORDER)
     if by_distance:
         found.state_bound(context, n_points, 2 * largest)
     total = weights.reduce("sum")
@@ -156,7 +165,7 @@ def examples() -> Iterator[Example]:
         ("RadiusNeighborsRegressor", _REGRESSORS),
     ):
         for targets, params in cases:
-            words = "".join(f" {k}={v}" for k, v in params.items())
+            words = spelled(params, " ")
             made = partial(fitted_neighbors, name, targets, **params)
             exact = name.endswith("Classifier") and "weights" not in params
             loose = "brute" in words and "distance" in words
@@ -165,7 +174,7 @@ def examples() -> Iterator[Example]:
                 made,
                 ulp=0 if exact else 512,
                 absolute=0.0 if exact else 1e-5 if loose else 1e-12,
-                why="" if exact else WHY,
+                why="" if exact else BLAS_ORDER,
             )
     params = {"radius": 1.0, "algorithm": "brute", "outlier_label": 1}
     made = partial(fitted_neighbors, "RadiusNeighborsClassifier", "binary", **params)

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
+from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, squeezed, vector
+from millrace.catalog.sklearn._examples import as_csr, as_frame, fitted, spelled
 from millrace.catalog.sklearn._forest import labels
-from millrace.catalog.sklearn._pairwise import scalar
+from millrace.catalog.sklearn.linear_classifiers import of_two, softmax
 from millrace.ir.build import Value
 
 _WHY = "BLAS does not fix the order in which a layer adds up its products"
@@ -33,7 +34,7 @@ _ULP = 1 << 12
 def mlp_regressor(net: Any, x: Value, context: Context) -> Outputs:
     """``predict``: the last layer, exponentiated where the loss is Poisson's."""
     answer = _forward(net, x, context)
-    return {"predict": vector(answer) if answer.width == 1 else answer}
+    return {"predict": squeezed(answer)}
 
 
 @converts("sklearn.neural_network.MLPClassifier")
@@ -45,13 +46,13 @@ def mlp_classifier(net: Any, x: Value, context: Context) -> Outputs:
     answer = _forward(net, x, context)
     proba = answer
     if net.n_outputs_ == 1:
-        proba = x.builder.concat([scalar(answer, 1.0) - answer, answer])
+        proba = of_two(answer)
     if binarizer.y_type_ == "multilabel-indicator":
-        predict: Any = (answer > scalar(answer, 0.5)).cast("int64")
+        predict: Any = (answer > answer.scalar(0.5)).cast("int64")
     elif binarizer.y_type_ == "multiclass":
         predict = vector(answer.reduce("argmax").gather(labels(net.classes_)))
     else:
-        code = (answer > scalar(answer, 0.5)).cast("int64")
+        code = (answer > answer.scalar(0.5)).cast("int64")
         if len(net.classes_) == 1:
             code = code * np.int64(0)
         predict = vector(code.gather(labels(net.classes_)))
@@ -93,10 +94,9 @@ def _activated(block: Value, activation: str) -> Value:
         case "identity":
             return block
         case "relu":
-            return block.combine("maximum", scalar(block, 0.0))
+            return block.combine("maximum", block.scalar(0.0))
         case "softmax":
-            powers = (block - block.reduce("max")).apply("exp")
-            return powers / powers.reduce("sum")
+            return softmax(block)
         case "logistic":
             return block.apply("expit")
         case "tanh" | "exp":
@@ -129,16 +129,12 @@ def _moves(net: Any) -> tuple[int, float]:
 
 
 def _rows(kind: str) -> Any:
-    import scipy.sparse as sp
-
     X: Any = np.random.default_rng(0).normal(0, 1, (70, 5)).round(2)
     if kind == "float32":
         return X.astype(np.float32)
     if kind == "named":
-        import pandas as pd
-
-        return pd.DataFrame(X, columns=list("abcde"))
-    return sp.csr_matrix(X * (np.abs(X) > 0.7)) if kind == "sparse" else X
+        return as_frame(X)
+    return as_csr(X, 0.71) if kind == "sparse" else X
 
 
 def _score() -> Any:
@@ -148,16 +144,12 @@ def _score() -> Any:
 
 def _net(name: str, target: Any, kind: str = "float64", **params: Any) -> tuple[Any, Any]:
     """A net fitted for a few iterations on plain, named, narrow or sparse rows."""
-    import warnings
-
     import sklearn.neural_network
 
     X = _rows(kind)
     options: dict[str, Any] = {"hidden_layer_sizes": (9, 6), "max_iter": 25, "random_state": 0}
     net = getattr(sklearn.neural_network, name)(**(options | params))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return net.fit(X, target), X
+    return fitted(net, X, target)
 
 
 def _machine(kind: str) -> tuple[Any, Any]:
@@ -189,7 +181,7 @@ def examples() -> Iterator[Example]:
         ("MLPRegressor", "one target", score, "sparse", {"activation": "logistic"}),
     ]
     for name, what, target, kind, params in nets:
-        options = "".join(f" {k}={v}" for k, v in params.items())
+        options = spelled(params, " ")
         yield Example(
             f"{name} {what} {kind}{options}",
             partial(_net, name, target, kind, **params),

@@ -21,6 +21,7 @@ from millrace.catalog.registry import (
     converts,
     in_container_of,
 )
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 _WHY = "the order in which the source adds a row depends on its memory layout and on the CPU"
@@ -45,8 +46,8 @@ def normalizer(source: Any, x: Value, context: Context) -> Outputs:
     if isinstance(x, SparseValue):
         return {"transform": in_container_of(x, _sparse_normalized(block, source.norm))}
     norms = _norms(block, source.norm)
-    eps = x.builder.constant(np.float64(10)).cast_like(norms) * _eps_like(norms)
-    one = x.builder.constant(np.float64(1)).cast_like(norms)
+    eps = norms.scalar(10) * _eps_like(norms)
+    one = norms.scalar(1)
     return {"transform": (block / (norms < eps).where(one, norms)).cast_like(block)}
 
 
@@ -58,14 +59,14 @@ def _norms(x: Value, norm: str) -> Value:
 
 def _eps_like(x: Value) -> Value:
     """``finfo(dtype of x).eps``, whatever that dtype turns out to be: the spacing of 1."""
-    return x.builder.constant(np.float64(1)).cast_like(x).apply("spacing")
+    return x.scalar(1).apply("spacing")
 
 
 def _sparse_normalized(x: Value, norm: str) -> Value:
     """The source's loops over the stored cells of a CSR matrix; rows of zeros stay as they are."""
     norms = _norms(x if norm == "max" else x.cast("float64"), norm)
-    zero = x.builder.constant(np.float64(0)).cast_like(norms)
-    one = x.builder.constant(np.float64(1)).cast_like(norms)
+    zero = norms.scalar(0)
+    one = norms.scalar(1)
     return (x / norms.equals(zero).where(one, norms)).cast_like(x)
 
 
@@ -117,9 +118,7 @@ def _fitted(
 
     X = _rows(dtype, n_features)
     if container == "frame":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=[f"c{i}" for i in range(n_features)])
+        X = as_frame(X)
     elif container != "array":
         X = np.where(np.abs(X) > 2, X, 0).astype(dtype)
         X = getattr(sp, container)(X)

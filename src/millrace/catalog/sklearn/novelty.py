@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import spelled
 from millrace.catalog.sklearn._pairwise import distance_bound, in_place
 from millrace.catalog.sklearn.neighbors import (
     WHY_POWERS,
@@ -59,7 +60,7 @@ def local_outlier_factor(model: Any, x: Value, context: Context) -> Outputs:
 
 
 def _one(x: Value) -> Value:
-    return x.builder.constant(np.float64(1.0)).cast_like(x)
+    return x.scalar(1.0)
 
 
 def _state_bounds(context: Context, found: Search, k: int, nearest: float, offset: float) -> None:
@@ -99,7 +100,7 @@ def examples() -> Iterator[Example]:
         {"algorithm": "brute", "metric": "cityblock"},
         {"n_features": 17},
     ):
-        words = "".join(f" {k}={v}" for k, v in params.items())
+        words = spelled(params, " ")
         products = "n_features" in params
         yield Example(
             f"LocalOutlierFactor{words}",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
+from millrace.catalog.sklearn._examples import as_csr, as_frame
 from millrace.ir.build import Value
 
 
@@ -81,13 +82,9 @@ def _fitted(
 
     X: Any = np.random.default_rng(0).normal(0, 30, (40, n_features)).astype(dtype)
     if container == "frame":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=[f"c{i}" for i in range(n_features)])
+        X = as_frame(X)
     if container == "csr":
-        import scipy.sparse as sp
-
-        X = sp.csr_matrix(np.where(np.abs(X) > 20, X, 0))
+        X = as_csr(X, 20)
     return PolynomialFeatures(**params).fit(X), X
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Example, Outputs, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 
@@ -38,7 +39,7 @@ def power_transformer(source: Any, x: Value, context: Context) -> Outputs:
 
 
 def _positive(x: Value) -> Value:
-    zero = x.builder.constant(np.float64(0)).cast_like(x)
+    zero = x.scalar(0)
     ok = (x > zero).combine("logical_or", x.is_missing())
     return x.require(ok, "PowerTransformer", "Box-Cox takes strictly positive values only")
 
@@ -46,7 +47,7 @@ def _positive(x: Value) -> Value:
 def _yeo_johnson(x: Value, lmbda: Any) -> Value:
     """One column; `lmbda` is a NumPy scalar of float32 or float64."""
     wide = x + np.zeros(1, lmbda.dtype)  # the dtype of the result
-    zero = x.builder.constant(np.float64(0)).cast_like(x)
+    zero = x.scalar(0)
     upper, lower = x.apply("log1p"), (-x).apply("log1p")
     one_eps = float(np.finfo(lmbda.dtype).eps)
     rest = 2 - lmbda
@@ -79,9 +80,7 @@ def _fitted(
         X[rng.random(X.shape) < 0.05] = np.nan
     X = X.astype(dtype)
     if frame:
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcd"))
+        X = as_frame(X)
     fitted = PowerTransformer(**params).fit(X)
     if lambdas is not None:
         fitted.lambdas_[:] = lambdas

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
 from millrace.ir.ops import Interpolate
@@ -40,8 +41,8 @@ def quantile_transformer(source: Any, x: Value, context: Context) -> Outputs:
     block = ((up - down) * np.array([0.5], np.float64)).cast_like(x)
     if len(quantiles) == 1:  # numpy.interp gives NaN its only value
         block = x.is_missing().where(x, block)
-    block = above.where(x.builder.constant(np.float64(1)).cast_like(x), block)
-    block = below.where(x.builder.constant(np.float64(0)).cast_like(x), block)
+    block = above.where(x.scalar(1), block)
+    block = below.where(x.scalar(0), block)
     if source.output_distribution == "normal":
         block = _normal_ppf(block).cast_like(x)
     return {"transform": block}
@@ -64,7 +65,7 @@ def beyond(x: Value, low: Any, high: Any, distribution: str) -> tuple[Value, Val
     """Which cells are at or beyond the ends; for normal values within 1e-7 of them."""
     if distribution == "uniform":
         return x.equals(low), x.equals(high)
-    slack = x.builder.constant(np.float64(BOUNDS_THRESHOLD)).cast_like(x)
+    slack = x.scalar(BOUNDS_THRESHOLD)
     return (x - slack) < low, (x + slack) > high
 
 
@@ -94,9 +95,7 @@ def _fitted(dtype: str = "float64", frame: bool = False, **params: Any) -> tuple
     X = X.astype(dtype)
     rows: Any = X
     if frame:
-        import pandas as pd
-
-        rows = pd.DataFrame(X, columns=list("abcd"))
+        rows = as_frame(X)
     options: dict[str, Any] = {"n_quantiles": 20, "random_state": 0, **params}
     fitted: Any = QuantileTransformer(**options).fit(rows)
     if not frame and dtype != "int64":

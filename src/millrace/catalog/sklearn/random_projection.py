@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, SparseValue, converts, sparse
+from millrace.catalog.registry import (
+    BLAS_ORDER,
+    Context,
+    Example,
+    Outputs,
+    SparseValue,
+    converts,
+    sparse,
+)
+from millrace.catalog.sklearn._examples import as_csr, as_frame
 from millrace.catalog.sklearn._pairwise import require_dtype
 from millrace.ir.build import Value
 from millrace.ir.ops import Sparse
@@ -72,13 +81,9 @@ def _fitted(name: str, dtype: str, container: str, params: dict[str, Any]) -> tu
     X = np.random.default_rng(0).normal(0, 2, (60, 12)).round(2).astype(dtype)
     X[np.abs(X) < 1] = 0
     if container == "frame":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=[f"c{i}" for i in range(12)])
+        X = as_frame(X)
     if container == "csr":
-        import scipy.sparse as sp
-
-        X = sp.csr_matrix(X)
+        X = as_csr(X)
     options = {"n_components": 4, "random_state": 0, **params}
     return getattr(sklearn.random_projection, name)(**options).fit(X), X
 
@@ -115,7 +120,7 @@ def examples() -> Iterator[Example]:
             partial(_fitted, name, dtype, container, params),
             ulp=64,
             absolute=1e-4 if dtype == "float32" else 1e-13,
-            why="BLAS does not fix the order of additions",
+            why=BLAS_ORDER,
         )
     for dense_output in (False, True):
         yield Example(
@@ -123,5 +128,5 @@ def examples() -> Iterator[Example]:
             partial(_after_sparse, dense_output),
             ulp=64,
             absolute=1e-13,
-            why="BLAS does not fix the order of additions",
+            why=BLAS_ORDER,
         )

@@ -20,7 +20,9 @@ from millrace.catalog.registry import (
     handed_on,
     in_container_of,
 )
-from millrace.catalog.sklearn.linear import WIDE, example_rows, fitted, plain_rows
+from millrace.catalog.sklearn._examples import fitted
+from millrace.catalog.sklearn.linear import WIDE, example_rows
+from millrace.ir.arrays import dense_array
 from millrace.ir.build import Value
 
 
@@ -39,7 +41,7 @@ def _fitted(inner: str, kind: str, targets: int = 0, *, missing: bool = False) -
     from sklearn.tree import DecisionTreeRegressor
 
     rows = example_rows(kind)
-    X = plain_rows(rows).astype(np.float64)
+    X = dense_array(rows).astype(np.float64)
     y = X @ np.random.default_rng(1).normal(0, 1, (X.shape[1], max(1, targets)))
     y[::9] += 50
     if missing:

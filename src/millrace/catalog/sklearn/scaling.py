@@ -23,6 +23,7 @@ from millrace.catalog.registry import (
     converts,
     in_container_of,
 )
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 
@@ -32,8 +33,8 @@ def _checked(x: Value, owner: str) -> Value:
 
 def _clipped(x: Value, low: float, high: float) -> Value:
     """``numpy.clip`` with bounds of the dtype of `x`: NaN passes, so does -0.0 at a bound of 0."""
-    lowest = x.builder.constant(np.float64(low)).cast_like(x)
-    highest = x.builder.constant(np.float64(high)).cast_like(x)
+    lowest = x.scalar(low)
+    highest = x.scalar(high)
     x = (x < lowest).where(lowest, x)
     return (x > highest).where(highest, x)
 
@@ -111,9 +112,7 @@ def _fitted(name: str, dtype: str, frame: bool, **params: Any) -> tuple[Any, Any
 
     rows = _rows(dtype)
     if frame:
-        import pandas as pd
-
-        rows = pd.DataFrame(rows, columns=list("abcdef"))
+        rows = as_frame(rows)
         rows["g"] = np.arange(len(rows), dtype="float32")
         rows["h"] = np.arange(len(rows)) % 7
     return getattr(sklearn.preprocessing, name)(**params).fit(rows), rows

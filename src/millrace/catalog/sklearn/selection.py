@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -21,6 +22,7 @@ from millrace.catalog.registry import (
     handed_on,
     in_container_of,
 )
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.ir.build import Value
 
 _INNER_METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -83,9 +85,7 @@ def _rows(container: str, dtype: str = "float64") -> Any:
 
         return getattr(sp, container)(np.where(np.abs(X) > 2, X, 0).astype(dtype))
     if container == "frame":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcdef"))
+        X = as_frame(X)
         X["d"], X["e"] = X["d"].astype("float32"), np.arange(60) % 4
         return X
     return X.astype(dtype)
@@ -136,7 +136,7 @@ def examples() -> Iterator[Example]:
         yield Example(
             f"VarianceThreshold {container}", partial(_univariate, "VarianceThreshold", container)
         )
-    why = "BLAS does not fix the order of additions"
+    why = BLAS_ORDER
     bound: dict[str, Any] = {"ulp": 64, "absolute": 1e-4, "why": why}
     for model in ("logistic", "linear", "tree"):
         yield Example(f"SelectFromModel {model}", partial(_with_model, "SelectFromModel", model))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -26,7 +27,7 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._meta import (
     CLASSIFIER_METHODS,
     as_numbers,
@@ -77,21 +78,6 @@ def label_propagation(model: Any, x: Value, context: Context) -> Outputs:
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 100)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
 def _partly(signal: Any, names: Sequence[Any]) -> Any:
     """Labels of which every other one is unknown."""
     y = example_labels(signal, names).astype(int)
@@ -104,7 +90,7 @@ def _self_training(inner: str, rows: str = "plain") -> Example:
         from sklearn.semi_supervised import SelfTrainingClassifier
         from sklearn.tree import ExtraTreeClassifier
 
-        x, signal = _rows(rows, 3)
+        x, signal = example_rows(3, rows, 100)
         tree = ExtraTreeClassifier(max_depth=6, random_state=0)
         model = SelfTrainingClassifier(tree if inner == "tree" else LogisticRegression())
         return model.fit(x, _partly(signal, [0, 1, 2])), x
@@ -112,7 +98,7 @@ def _self_training(inner: str, rows: str = "plain") -> Example:
     bound: dict[str, Any] = {
         "ulp": 64,
         "absolute": 1e-4 if rows == "float32" else 1e-12,
-        "why": "a linear model inside: BLAS does not fix the order of additions",
+        "why": f"a linear model inside: {BLAS_ORDER}",
     }
     name = f"SelfTrainingClassifier of {inner}, {rows} rows"
     return Example(name, make, **({} if inner == "tree" else bound))
@@ -122,11 +108,11 @@ def _propagation(class_name: str, rows: str = "plain", **params: Any) -> Example
     def make() -> tuple[Any, Any]:
         import sklearn.semi_supervised
 
-        x, signal = _rows(rows, 5)
+        x, signal = example_rows(5, rows, 100)
         model = getattr(sklearn.semi_supervised, class_name)(**params)
         return model.fit(x, _partly(signal, [7, 3, 5])), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound: dict[str, Any] = {
         "ulp": 4096,
         "absolute": 1e-5 if rows == "float32" else 1e-12,

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.sklearn._examples import fitted
 from millrace.catalog.sklearn.linear import (
     NARROW,
     WIDE,
     checked,
     dense_coefficients,
     example_rows,
-    fitted,
     linear_scores,
     product,
     regressor,
@@ -56,21 +56,16 @@ def sgd_classifier(model: Any, x: Value, context: Context) -> Outputs:
 
 def _clipped_to_share(scores: Value) -> Value:
     """``(clip(scores, -1, 1) + 1) / 2``: the probability of a class for the modified Huber loss."""
-
-    def number(value: float) -> Value:
-        return scores.builder.constant(np.float64(value)).cast_like(scores)
-
-    clipped = scores.combine("maximum", number(-1)).combine("minimum", number(1))
-    return (clipped + number(1)) / number(2)
+    clipped = scores.combine("maximum", scores.scalar(-1)).combine("minimum", scores.scalar(1))
+    return (clipped + scores.scalar(1)) / scores.scalar(2)
 
 
 def _shares(positive: Value) -> Value:
     """Each class's probability against the rest, divided by their sum; equal where all are zero."""
-    builder = positive.builder
     total = positive.reduce("sum")
     none = total.equals(np.float32(0))
-    one = builder.constant(np.float64(1)).cast_like(positive)
-    n_classes = builder.constant(np.float64(positive.width)).cast_like(positive)
+    one = positive.scalar(1)
+    n_classes = positive.scalar(positive.width)
     return none.where(one, positive) / none.where(n_classes, total)
 
 

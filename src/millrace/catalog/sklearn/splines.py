@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.registry import Context, Decline, Example, Outputs, SparseValue, converts
+from millrace.catalog.sklearn._examples import as_frame
 from millrace.catalog.sklearn.discretizing import as_sparse
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
@@ -154,9 +155,7 @@ def _fitted(
     rows: Any = X
     fewer: Any = X[:40] if beyond else X
     if frame:
-        import pandas as pd
-
-        rows, fewer = (pd.DataFrame(t, columns=list("abc")) for t in (rows, fewer))
+        rows, fewer = as_frame(rows), as_frame(fewer)
     return SplineTransformer(**params).fit(fewer), rows
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -27,7 +28,7 @@ from millrace.catalog.registry import (
     in_container_of,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._meta import (
     answer,
     block,
@@ -88,25 +89,10 @@ def _stacked(model: Any, x: Value, context: Context) -> Value | Result:
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 100)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
 _BOUND: dict[str, Any] = {
     "ulp": 4096,
     "absolute": 1e-11,
-    "why": "linear models on linear models: BLAS does not fix the order of additions",
+    "why": f"linear models on linear models: {BLAS_ORDER}",
 }
 _NARROW: dict[str, Any] = {**_BOUND, "absolute": 1e-5}
 
@@ -132,7 +118,7 @@ def _classifier(
         from sklearn.svm import LinearSVC
         from sklearn.tree import ExtraTreeClassifier
 
-        x, signal = _rows(rows, n_classes)
+        x, signal = example_rows(n_classes, rows, 100)
         y = example_labels(signal, ["low", "middle", "high", "très haut"][:n_classes])
         parts: list[Any] = [
             ("tree", ExtraTreeClassifier(random_state=0)),
@@ -147,7 +133,7 @@ def _classifier(
         settings: dict[str, Any] = {"cv": 2} | params
         return StackingClassifier(parts, _final(final), **settings).fit(x, y), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = _NARROW if rows == "float32" else _BOUND
     name = f"StackingClassifier with {final}, {n_classes} classes, {rows} rows{options}"
     return Example(name, make, **bound)
@@ -159,12 +145,12 @@ def _regressor(rows: str = "plain", final: str | None = "ridge", **params: Any) 
         from sklearn.linear_model import Ridge
         from sklearn.tree import DecisionTreeRegressor
 
-        x, signal = _rows(rows, 5)
+        x, signal = example_rows(5, rows, 100)
         parts = [("tree", DecisionTreeRegressor(random_state=0)), ("ridge", Ridge())]
         settings: dict[str, Any] = {"cv": 2} | params
         return StackingRegressor(parts, _final(final), **settings).fit(x, signal), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = _NARROW if rows == "float32" else _BOUND
     return Example(f"StackingRegressor with {final}, {rows} rows{options}", make, **bound)
 

@@ -31,19 +31,18 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
+from millrace.catalog.sklearn._examples import as_csr, as_frame, spelled
 from millrace.catalog.sklearn._forest import labels
 from millrace.catalog.sklearn.svm_kernels import WHY, decision_values
 from millrace.catalog.sklearn.svm_probability import MOST_CLASSES, probabilities
+from millrace.catalog.translate import table_columns
 from millrace.ir.build import Value
 from millrace.ir.program import Column
 
 
-def _columns(model: Any) -> list[Column]:
+def _columns(model: Any) -> tuple[Column, ...]:
     """The table that ``fit`` saw: a model with a Python kernel has no ``n_features_in_``."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(model.shape_fit_[1])]
-    return [Column(str(n)) for n in names]
+    return table_columns(model, model.shape_fit_[1]) or ()
 
 
 @converts("sklearn.svm.SVR", "sklearn.svm.NuSVR", columns=_columns)
@@ -135,7 +134,6 @@ def _rows(n: int = 90) -> Any:
 
 def _fitted(name: str, words: Any = None, kind: str = "float64", **params: Any) -> tuple[Any, Any]:
     """A model on plain, named, narrow, sparse or precomputed rows; `words` are its classes."""
-    import scipy.sparse as sp
     import sklearn.svm
 
     X: Any = _rows()
@@ -151,11 +149,9 @@ def _fitted(name: str, words: Any = None, kind: str = "float64", **params: Any) 
     if kind == "float32":
         X = X.astype(np.float32)
     elif kind == "named":
-        import pandas as pd
-
-        X = pd.DataFrame(X, columns=list("abcd"))
+        X = as_frame(X)
     elif kind == "sparse":
-        X = sp.csr_matrix(X * (np.abs(X) > 0.5))
+        X = as_csr(X, 0.51)
     elif kind == "precomputed":
         X = X @ X.T + 1
         params = {"kernel": "precomputed"} | params
@@ -201,7 +197,7 @@ def examples() -> Iterator[Example]:
     """Every class, kernel and form of answer, on plain, named, float32, sparse and precomputed rows."""
     for name, words, kind, params in _CASES:
         count = "" if words is None else f" {len(words)} classes"
-        options = "".join(f" {k}={v}" for k, v in params.items())
+        options = spelled(params, " ")
         yield Example(
             f"{name}{count} {kind}{options}",
             partial(_fitted, name, words, kind, **params),

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from millrace.catalog.registry import Context, Decline, SparseValue
 from millrace.catalog.sklearn._pairwise import euclidean_distances
-from millrace.ir.arrays import Array
+from millrace.ir.arrays import Array, dense_array
 from millrace.ir.build import Value
 from millrace.ir.ops import Distances
 
@@ -75,7 +75,7 @@ def _checked(model: Any, x: Value) -> Value:
 
 
 def _dense(matrix: Any) -> Floats:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
+    return dense_array(matrix).astype(np.float64, copy=False)
 
 
 def _weights(model: Any) -> Floats:

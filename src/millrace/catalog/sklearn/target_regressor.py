@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -24,7 +25,7 @@ from millrace.catalog.registry import (
     handed_on,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_rows
+from millrace.catalog.sklearn._examples import example_rows
 from millrace.catalog.sklearn._meta import block
 from millrace.ir.build import Value
 
@@ -74,13 +75,7 @@ def _example(inverse: str, rows: str = "plain", targets: int = 1, native: bool =
         from sklearn.preprocessing import MinMaxScaler, StandardScaler
         from sklearn.tree import DecisionTreeRegressor
 
-        x, signal = example_rows(5, 100)
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, signal = example_rows(5, rows, 100)
         options: dict[str, Any] = {
             "log1p": {"func": np.log1p, "inverse_func": np.expm1},
             "log": {"func": np.log, "inverse_func": np.exp},
@@ -98,7 +93,7 @@ def _example(inverse: str, rows: str = "plain", targets: int = 1, native: bool =
     bound: dict[str, Any] = {
         "ulp": 64,
         "absolute": 1e-11,
-        "why": "the linear model inside: BLAS does not fix the order of additions",
+        "why": f"the linear model inside: {BLAS_ORDER}",
     }
     name = f"TransformedTargetRegressor {inverse}, {targets} targets, {rows} rows"
     return Example(name, make, **(bound if rows == "named" else {}), native=native)

@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from millrace.catalog.registry import Context, Example, Outputs, converts, vector
+from millrace.catalog.registry import Context, Example, Outputs, converts, squeezed, vector
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._forest import (
     class_columns,
     classifier_outputs,
-    example_labels,
-    example_rows,
     forest,
     read_leaves,
     read_nodes,
-    regression,
     validated,
 )
 from millrace.ir.build import Value
@@ -41,7 +39,7 @@ def tree_regressor(tree: Any, x: Value, context: Context) -> Outputs:
     """The value of the leaf that a row reaches, one or several targets. Exact."""
     x = validated(tree, x)
     model = _single(tree, list(range(tree.n_outputs_)))
-    return {"predict": regression(x.trees(model)), "apply": vector(x.leaves(model))}
+    return {"predict": squeezed(x.trees(model)), "apply": vector(x.leaves(model))}
 
 
 @converts("sklearn.tree.DecisionTreeClassifier", "sklearn.tree.ExtraTreeClassifier")
@@ -94,19 +92,11 @@ def _example(class_name: str, kind: str, rows: str = "plain", **params: Any) -> 
     def make() -> tuple[Any, Any]:
         import sklearn.tree
 
-        x, signal = example_rows(len(kind), missing=rows == "missing")
-        if rows == "float32":
-            x = x.astype(np.float32)
-        if rows == "int":
-            x = (4 * x).astype(np.int64)
-        if rows == "named":
-            import pandas as pd
-
-            x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
+        x, signal = example_rows(len(kind), rows)
         model = getattr(sklearn.tree, class_name)(**{"random_state": 0, "max_depth": 4} | params)
         return model.fit(x, _targets(kind, signal)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     return Example(f"{class_name} {kind}, {rows} rows{options}", make)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from millrace.catalog.registry import (
+    BLAS_ORDER,
     Context,
     Decline,
     Example,
@@ -25,7 +26,7 @@ from millrace.catalog.registry import (
     converts,
     vector,
 )
-from millrace.catalog.sklearn._forest import example_labels, example_rows
+from millrace.catalog.sklearn._examples import example_labels, example_rows, spelled
 from millrace.catalog.sklearn._meta import added, block, class_numbers, of_one_dtype, with_labels
 from millrace.ir.arrays import Array
 from millrace.ir.build import Value
@@ -106,25 +107,10 @@ def average(values: Sequence[Value], weights: Any) -> Value:
 # -- examples ------------------------------------------------------------------------------
 
 
-def _rows(kind: str, seed: int) -> tuple[Any, Any]:
-    x, signal = example_rows(seed, 120)
-    if kind == "float32":
-        x = x.astype(np.float32)
-    if kind == "named":
-        import pandas as pd
-
-        x = pd.DataFrame(x, columns=["age", "weight", "höhe", "class"])
-    if kind == "sparse":
-        import scipy.sparse as sp
-
-        x = sp.csr_matrix(np.where(np.abs(x) < 0.7, 0, x))
-    return x, signal
-
-
 _BOUND: dict[str, Any] = {
     "ulp": 256,
     "absolute": 1e-12,
-    "why": "the linear models inside: BLAS does not fix the order of additions",
+    "why": f"the linear models inside: {BLAS_ORDER}",
 }
 _NARROW: dict[str, Any] = {**_BOUND, "absolute": 1e-5}
 
@@ -135,7 +121,7 @@ def _classifier(names: Sequence[Any], rows: str = "plain", **params: Any) -> Exa
         from sklearn.linear_model import LogisticRegression
         from sklearn.tree import DecisionTreeClassifier
 
-        x, signal = _rows(rows, len(names))
+        x, signal = example_rows(len(names), rows, 120)
         parts = [
             ("logistic", LogisticRegression()),
             ("gone", "drop"),
@@ -145,7 +131,7 @@ def _classifier(names: Sequence[Any], rows: str = "plain", **params: Any) -> Exa
         model = VotingClassifier(parts, **params)
         return model.fit(x, example_labels(signal, names)), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = _NARROW if rows == "float32" else _BOUND
     return Example(f"VotingClassifier, {len(names)} classes, {rows} rows{options}", make, **bound)
 
@@ -156,14 +142,14 @@ def _regressor(n: int, rows: str = "plain", **params: Any) -> Example:
         from sklearn.linear_model import Ridge
         from sklearn.tree import DecisionTreeRegressor
 
-        x, signal = _rows(rows, 5)
+        x, signal = example_rows(5, rows, 120)
         parts: list[Any] = [
             (f"tree {i}", DecisionTreeRegressor(max_depth=5 + i % 3, random_state=i))
             for i in range(n - 1)
         ]
         return VotingRegressor([("ridge", Ridge()), *parts], **params).fit(x, signal), x
 
-    options = "".join(f", {k}={v}" for k, v in params.items())
+    options = spelled(params)
     bound = _NARROW if rows == "float32" else _BOUND
     return Example(f"VotingRegressor of {n}, {rows} rows{options}", make, **bound)
 

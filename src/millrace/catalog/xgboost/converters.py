@@ -37,6 +37,7 @@ from millrace.catalog.registry import (
     Result,
     SparseValue,
     converts,
+    squeezed,
     vector,
 )
 from millrace.catalog.xgboost.forest import categorical_features, forest
@@ -61,10 +62,6 @@ class _Answers:
     prediction: Value
     margin: Value
     leaves: Value | None
-
-
-def _flat(value: Value) -> Value | Result:
-    return vector(value) if value.width == 1 else value
 
 
 def _rows(x: Value, missing: float) -> Value:
@@ -193,11 +190,11 @@ def booster(booster: Any, x: Value, context: Context) -> Outputs:
     """``Booster.predict(DMatrix(X))`` with its keywords ``output_margin`` and ``pred_leaf``."""
     answers = _answers(read(booster), x, context)
     outputs = {
-        "predict": _flat(answers.prediction),
-        "predict(output_margin)": _flat(answers.margin),
+        "predict": squeezed(answers.prediction),
+        "predict(output_margin)": squeezed(answers.margin),
     }
     if answers.leaves is not None:
-        outputs["predict(pred_leaf)"] = _flat(answers.leaves)
+        outputs["predict(pred_leaf)"] = squeezed(answers.leaves)
     return outputs
 
 
@@ -212,11 +209,11 @@ def _model_answers(
         saved, x, context, missing=missing, best=saved.best_iteration, inplace=inplace
     )
     outputs = {
-        "predict": _flat(answers.prediction),
-        "predict(output_margin)": _flat(answers.margin),
+        "predict": squeezed(answers.prediction),
+        "predict(output_margin)": squeezed(answers.margin),
     }
     if answers.leaves is not None:
-        outputs["apply"] = _flat(answers.leaves)
+        outputs["apply"] = squeezed(answers.leaves)
     return answers, outputs
 
 

@@ -18,15 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.catalog.xgboost.model import Model
-from millrace.ir.arrays import Array
+from millrace.ir.arrays import Array, offsets
 from millrace.ir.ops import Forest
 
 Ints = npt.NDArray[np.int64]
 Float32s = npt.NDArray[np.float32]
-
-
-def _offsets(counts: Any) -> Ints:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 class _Nodes:
@@ -43,12 +39,12 @@ class _Nodes:
 
     def __init__(self, trees: list[dict[str, Any]]) -> None:
         self.trees = trees
-        self.saved_start = _offsets([len(tree["left_children"]) for tree in trees])
+        self.saved_start = offsets([len(tree["left_children"]) for tree in trees])
         saved_tree = np.repeat(np.arange(len(trees)), np.diff(self.saved_start))
         self.kept = self._reached(saved_tree)
         self.tree = saved_tree[self.kept]
         self.id = self.kept - self.saved_start[self.tree]
-        self.start = _offsets(np.bincount(self.tree, minlength=len(trees)))
+        self.start = offsets(np.bincount(self.tree, minlength=len(trees)))
         self.is_leaf = self.all("left_children", np.int64) < 0
 
     def _joined(self, key: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -84,7 +80,7 @@ class _Nodes:
         position = np.full(self.saved_start[-1], -1, dtype=np.int64)
         position[at] = np.arange(len(at))
         sizes = self._joined("categories_sizes", np.int64)
-        return position[self.kept], _offsets(sizes), self._joined("categories", np.int64)
+        return position[self.kept], offsets(sizes), self._joined("categories", np.int64)
 
     def leaf_values(self) -> Float32s:
         """What each leaf holds: (n_leaves, 1), or (n_leaves, n_groups) for vector leaves."""
@@ -92,7 +88,7 @@ class _Nodes:
         if width <= 1:
             return self.all("split_conditions", np.float32)[self.is_leaf].reshape(-1, 1)
         rows = [np.asarray(t["leaf_weights"], np.float32).reshape(-1, width) for t in self.trees]
-        first = _offsets([len(r) for r in rows])[self.tree]
+        first = offsets([len(r) for r in rows])[self.tree]
         row = first + self.all("right_children", np.int64)  # where a leaf keeps its row
         return np.concatenate(rows)[row[self.is_leaf]]
 

@@ -1,0 +1,202 @@
+"""Instructions on the columns of a tile, and the places that they get in its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from millrace.backends.numba.kernels import tiles as kernel
+
+Array = npt.NDArray[Any]
+
+WHERES = {8: kernel.WHERE_8, 4: kernel.WHERE_4, 1: kernel.WHERE_1}
+
+CACHE_BYTES = 16 << 10
+"""What a tile takes at most, with the rows that it reads: half of a first-level cache."""
+
+_LARGEST_TILE, _LEAST_TILE = 512, 128
+
+
+@dataclass(eq=False)
+class Column:
+    """One column of a tile, or a constant.
+
+    Attributes
+    ----------
+    dtype : str
+    value : NumPy scalar, optional
+        Of a constant.
+    """
+
+    dtype: str
+    value: Any = None
+
+    @property
+    def is_constant(self) -> bool:
+        return self.value is not None
+
+
+@dataclass(eq=False)
+class Instruction:
+    """An instruction before places are given to its columns.
+
+    Attributes
+    ----------
+    op : int
+    to : Column, optional
+        What it writes.
+    inputs : tuple of Column
+    numbers : tuple of int
+        What else it needs.
+    many : bool
+        The inputs are a list in `places`.
+    table : ndarray, optional
+        Constants that it reads one after another.
+    """
+
+    op: int
+    to: Column | None
+    inputs: tuple[Column, ...] = ()
+    numbers: tuple[int, ...] = ()
+    many: bool = False
+    table: Array | None = None
+
+
+@dataclass(frozen=True)
+class Code:
+    """Instructions with places, as the kernel takes them.
+
+    Attributes
+    ----------
+    code : int64 (n_instructions, `kernel.WIDTH`)
+    places : int64 (n_places,)
+    memory : uint8 (n_bytes,)
+        Constants, then room for the columns; copied for each caller.
+    tile : int
+        Rows of a tile.
+    """
+
+    code: Array
+    places: Array
+    memory: Array
+    tile: int
+
+
+def placed(instructions: Sequence[Instruction]) -> Code:
+    """Give every column its place: constants one after another, columns where others have ended."""
+    slots, n_slots = _slots(instructions)
+    n_loads = sum(k.op in (kernel.LOAD_8, kernel.LOAD_4, kernel.LOAD_1) for k in instructions)
+    tile = _LARGEST_TILE
+    while tile > _LEAST_TILE and (n_slots + n_loads) * tile * 8 > CACHE_BYTES:
+        tile //= 2
+    constants_at, table_at, values = _constants(instructions)
+    start = -(-len(values) // 64) * 64
+    apart = tile * 8 + 64  # not a power of two: columns would meet in the same lines of the cache
+    memory = np.zeros(start + n_slots * apart, np.uint8)
+    memory[: len(values)] = np.frombuffer(values, np.uint8)
+
+    def place(column: Column) -> int:
+        return constants_at[column] if column.is_constant else start + slots[column] * apart
+
+    places: list[int] = []
+    lines = [_line(k, place, places, table_at.get(i, 0)) for i, k in enumerate(instructions)]
+    for one, many in ((kernel.LOAD_8, kernel.LOAD_MANY), (kernel.STORE_8, kernel.STORE_MANY)):
+        lines = _side_by_side(lines, one, many, places)
+    code = np.zeros((len(lines), kernel.WIDTH), np.int64)
+    for k, numbers in enumerate(lines):
+        code[k, : len(numbers)] = numbers
+    return Code(code, np.array(places or [0], np.int64), memory, tile)
+
+
+def _side_by_side(
+    lines: list[list[int]], one: int, many: int, places: list[int]
+) -> list[list[int]]:
+    """Moves of one column each, of neighbouring ports, as one move of all of them."""
+    answer: list[list[int]] = []
+    at = 0
+    while at < len(lines):
+        run = [lines[at]]
+        for line in lines[at + 1 :]:
+            if run[0][0] != one or line[0] != one or line[2] != run[-1][2] + 1:
+                break
+            run.append(line)
+        at += len(run)
+        if len(run) == 1:
+            answer += run
+            continue
+        answer.append([many, run[0][2], len(places), len(places) + len(run)])
+        places += [line[1] for line in run]
+    return answer
+
+
+def _line(
+    line: Instruction, place: Callable[[Column], int], places: list[int], table: int
+) -> list[int]:
+    """The numbers of an instruction."""
+    step = [0 if c.is_constant else np.dtype(c.dtype).itemsize for c in line.inputs]
+    at = [place(c) for c in line.inputs]
+    if line.op == kernel.CALL:
+        assert line.to is not None
+        size = np.dtype(line.to.dtype).itemsize
+        pairs = [*zip(at, step, strict=True), (place(line.to), size), (0, 0)]
+        return [line.op, *line.numbers, 0, *(n for pair in pairs[:3] for n in pair)]
+    to = [] if line.to is None else [place(line.to)]
+    if line.many:
+        first = len(places)
+        places += at
+        return [line.op, *to, first, len(places), table]
+    if line.op in WHERES.values():
+        return [line.op, *to, at[0], at[1], step[1], at[2], step[2]]
+    if line.op == kernel.PICK_8:
+        return [line.op, *to, at[0], table, *line.numbers]
+    return [line.op, *to, *at, *line.numbers]
+
+
+def _slots(instructions: Sequence[Instruction]) -> tuple[dict[Column, int], int]:
+    """A slot for every column, which is free again after its last use."""
+    last: dict[Column, int] = {}
+    for k, line in enumerate(instructions):
+        for column in (*line.inputs, *([line.to] if line.to else [])):
+            last[column] = k
+    slots: dict[Column, int] = {}
+    free: list[int] = []
+    n_slots = 0
+    for k, line in enumerate(instructions):
+        if line.to is not None:
+            if not free:
+                free.append(n_slots)
+                n_slots += 1
+            slots[line.to] = free.pop()
+        for column in {*line.inputs, *([line.to] if line.to else [])}:
+            if last[column] == k and column in slots:
+                free.append(slots[column])
+    return slots, n_slots
+
+
+def _constants(
+    instructions: Sequence[Instruction],
+) -> tuple[dict[Column, int], dict[int, int], bytes]:
+    """Where each constant and each table lies, and their bytes."""
+    at: dict[Column, int] = {}
+    tables: dict[int, int] = {}
+    known: dict[bytes, int] = {}
+    values = b""
+    for k, line in enumerate(instructions):
+        pieces: list[tuple[Column | int, bytes]] = [
+            (c, np.asarray(c.value).tobytes()) for c in line.inputs if c.is_constant
+        ]
+        if line.table is not None:
+            pieces.append((k, line.table.tobytes()))
+        for owner, piece in pieces:
+            if piece not in known:
+                known[piece] = len(values)
+                values += piece + b"\0" * (-len(piece) % 8)
+            if isinstance(owner, int):
+                tables[owner] = known[piece]
+            else:
+                at[owner] = known[piece]
+    return at, tables, values

@@ -1,0 +1,119 @@
+"""``millrace.search``: all candidates and folds fitted together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from millrace.fitting.fit import session
+from millrace.fitting.report import keep_report
+from millrace.fitting.scoring import scorers_of
+from millrace.fitting.sweep import now
+from millrace.fitting.validate import Evaluation, as_folds, evaluate
+from millrace.solvers.rows import Fit
+
+
+def search(
+    estimator: Any,
+    params: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    table: Any,
+    target: Any = None,
+    *,
+    folds: Any = 5,
+    n_iter: int | None = None,
+    random_state: int | None = None,
+    scoring: Any = None,
+    refit: bool | str = True,
+    weight: Any = None,
+    memory: str | int | None = None,
+    in_memory: bool = False,
+    return_train_score: bool = False,
+    progress: bool = True,
+) -> Any:
+    """Search parameters by cross-validation, with all candidates and folds sharing the sweeps.
+
+    Parameters
+    ----------
+    estimator : object
+        Not changed.
+    params : dict or list of dict
+        The grid, or distributions where `n_iter` is given.
+    n_iter : int, optional
+        So many candidates are drawn, as ``RandomizedSearchCV`` does.
+    random_state : int, optional
+    scoring, folds, weight, memory, in_memory, return_train_score, progress
+        As of `millrace.cross_validate`.
+    refit : bool or str
+        Fit the best candidate on all rows; the scorer's name where there are several.
+
+    Returns
+    -------
+    sklearn.model_selection.GridSearchCV or RandomizedSearchCV
+        Fitted: ``cv_results_``, ``best_params_``, ``best_score_``, ``best_estimator_``. ``fit_time``
+        is that of all candidates together, shared out evenly.
+
+    Notes
+    -----
+    Exact: every candidate has, on every fold, the estimator that `millrace.fit` gives. What candidates
+    have in common (the scaler before fifty ridges, and their Gram matrix) is computed once.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import (
+        GridSearchCV,
+        ParameterGrid,
+        ParameterSampler,
+        RandomizedSearchCV,
+    )
+
+    kept = {"scoring": scoring, "refit": refit, "return_train_score": return_train_score}
+    if n_iter is None:
+        found: Any = GridSearchCV(clone(estimator), params, **kept)  # type: ignore[arg-type]
+        chosen = list(ParameterGrid(params))  # type: ignore[arg-type]
+    else:
+        found = RandomizedSearchCV(
+            clone(estimator), params, n_iter=n_iter, random_state=random_state, **kept
+        )  # type: ignore[arg-type]
+        chosen = list(ParameterSampler(params, n_iter, random_state=random_state))  # type: ignore[arg-type]
+    candidates = [clone(estimator).set_params(**clone(p, safe=False)) for p in chosen]
+    with session(
+        table, target, weight=weight, folds=as_folds(folds, table, target), memory=memory,
+        in_memory=in_memory, progress=progress,
+    ) as run:  # fmt: skip
+        evaluation = evaluate(run, candidates, scoring, return_train_score)
+        folds_made = run.data.folds
+        found.cv = found.n_splits_ = folds_made.n if folds_made else 0
+        _set_results(found, chosen, evaluation)
+        if refit:
+            begun = now()
+            best = clone(estimator).set_params(**clone(found.best_params_, safe=False))
+            run.fit([Fit(best, run.data.rows())])
+            found.best_estimator_, found.refit_time_ = best, now() - begun
+            if hasattr(best, "feature_names_in_"):
+                found.feature_names_in_ = best.feature_names_in_
+    keep_report(found, run.report)
+    return found
+
+
+def _set_results(found: Any, chosen: list[dict[str, Any]], evaluation: Evaluation) -> None:
+    """Set what a search object has after its fit."""
+    scorers = scorers_of(found.estimator, found.scoring)
+    found.multimetric_ = list(scorers) != ["score"]
+    found.scorer_ = scorers if found.multimetric_ else scorers["score"]
+    n = len(chosen) * len(evaluation.fits[0])
+    out = [
+        {
+            "test_scores": dict(test),
+            **({"train_scores": dict(evaluation.train[c][k])} if evaluation.train else {}),
+            "fit_time": evaluation.fit_seconds / n,
+            "score_time": evaluation.score_seconds / n,
+        }
+        for c, folds in enumerate(evaluation.test)
+        for k, test in enumerate(folds)
+    ]
+    found.cv_results_ = found._format_results(chosen, found.n_splits_, out)
+    metric = found.refit if found.multimetric_ else "score"
+    if found.refit or not found.multimetric_:
+        found.best_index_ = found._select_best_index(found.refit, metric, found.cv_results_)
+        if not callable(found.refit):
+            found.best_score_ = found.cv_results_[f"mean_test_{metric}"][found.best_index_]
+        found.best_params_ = found.cv_results_["params"][found.best_index_]

@@ -1,0 +1,99 @@
+"""The ways to fit an estimator, best first: its solver, ``partial_fit``, in memory."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millrace.errors import FitError
+from millrace.solvers.registry import Decline, lookup, takes_weight
+from millrace.solvers.rows import Rows
+from millrace.statistics.collect import Collect
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to fit an estimator.
+
+    Attributes
+    ----------
+    name : str
+        Completes 'it is fitted ...': by its solver, batch by batch, in memory.
+    begin : callable
+        ``(estimator, rows)`` -> a generator as solvers are.
+    """
+
+    name: str
+    begin: Callable[[Any, Rows], Generator[Any, Any, Mapping[str, Any]]]
+
+
+def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
+    """All ways that there are for an estimator; the last one declines where none is left."""
+    found: list[Way] = []
+    solver = lookup(type(estimator))
+    if rows.weighted and not _has_weight(estimator):
+        raise FitError.at(rows.path, type(estimator).__name__, "it takes no sample weights")
+    if solver is not None:
+        fits = not rows.weighted or takes_weight(type(estimator))
+        found.append(Way("by its solver", solver if fits else _unweighted_only))
+    elif _is_stateless(estimator):
+        found.append(Way("on its first rows, since it learns nothing from them", _on_head))
+    if hasattr(estimator, "partial_fit"):
+        found.append(Way("batch by batch through partial_fit", _by_partial_fit))
+    if in_memory:
+        found.append(Way("in memory", _in_memory))
+    return found or [Way("", _refuse)]
+
+
+def _has_weight(estimator: Any) -> bool:
+    if hasattr(estimator, "steps"):
+        return True
+    return "sample_weight" in inspect.signature(estimator.fit).parameters
+
+
+def _is_stateless(estimator: Any) -> bool:
+    try:
+        return not estimator.__sklearn_tags__().requires_fit and hasattr(estimator, "transform")
+    except AttributeError:
+        return False
+
+
+def _on_head(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    from sklearn.base import clone
+
+    head = rows.head
+    if head is None:
+        head = (yield rows.ask(Collect(most=50))).X
+    return _learned(clone(estimator).fit(head))
+
+
+def _by_partial_fit(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    from millrace.solvers.sklearn.partial import by_partial_fit
+
+    return (yield from by_partial_fit(estimator, rows))
+
+
+def _in_memory(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    from sklearn.base import clone
+
+    found = yield rows.ask(Collect())
+    given = {} if found.weight is None else {"sample_weight": found.weight}
+    target = () if found.y is None else (found.y,)
+    return _learned(clone(estimator).fit(found.X, *target, **given))
+
+
+def _learned(fitted: Any) -> dict[str, Any]:
+    params = set(fitted.get_params(deep=False))
+    return {name: value for name, value in vars(fitted).items() if name not in params}
+
+
+def _unweighted_only(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    raise Decline("its solver takes no sample weights")
+    yield
+
+
+def _refuse(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    raise Decline("there is no solver for it and it has no partial_fit")
+    yield

@@ -1,0 +1,165 @@
+"""The registry of solvers: how one is written, found and looked up."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+from millrace.solvers.rows import Request, Rows
+
+Solver: TypeAlias = Callable[
+    [Any, Rows], Generator["Request | Sequence[Request]", Any, Mapping[str, Any]]
+]
+"""``(estimator, rows)`` -> a generator of requests that returns the fitted attributes by name.
+
+The estimator is not changed by its solver; the attributes are set on it at the end.
+"""
+
+
+class Decline(Exception):
+    """These parameters, or this kind of data, cannot be streamed: the reason.
+
+    A phrase that completes 'cannot be fitted batch by batch because ...'.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Example:
+    """An unfitted estimator and data for the conformance suite of solvers.
+
+    Attributes
+    ----------
+    name : str
+        Unique within its module: class and the parameters that matter.
+    make : callable
+        Returns ``(estimator, X, y)``; X a NumPy array, data frame or CSR matrix of 60 rows at least,
+        y None for transformers without a target. Seeded; imports its libraries itself.
+    rtol : float
+        Relative bound on every fitted float attribute and on the answers for X, against `oracle`.
+    atol : float
+        Absolute bound beside it, where attributes cancel to zero.
+    why : str
+        The reason for a bound other than 1e-6.
+    oracle : callable, optional
+        Makes, from the estimator, the one that scikit-learn is to fit: with a tighter ``tol`` where the
+        default stops early. By default a clone.
+    ignore : tuple of str
+        Fitted attributes that are not compared: those that tell how it was solved (``n_iter_``).
+    weight : bool
+        Whether it is also compared with sample weights.
+    quality : callable, optional
+        ``(estimator, X, y) -> float``: where the answer is another one of the same quality (histogram
+        forests, k-means from other starts) this is compared instead of attributes, and must not be lower
+        than the oracle's by more than `quality_slack`.
+    quality_slack : float
+    """
+
+    name: str
+    make: Callable[[], tuple[Any, Any, Any]]
+    rtol: float = 1e-6
+    atol: float = 1e-9
+    why: str = ""
+    oracle: Callable[[Any], Any] | None = None
+    ignore: tuple[str, ...] = ()
+    weight: bool = False
+    quality: Callable[[Any, Any, Any], float] | None = None
+    quality_slack: float = 0.0
+
+
+@dataclass
+class _Registry:
+    solvers: dict[str, Solver] = field(default_factory=dict)
+    weighted: set[str] = field(default_factory=set)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+
+_REGISTRY = _Registry()
+
+
+def solves(*public_names: str, weight: bool = False) -> Callable[[Solver], Solver]:
+    """Register a solver for the classes of these public names.
+
+    `weight` says that it takes sample weights (its statistics read ``batch.weight``).
+    """
+
+    def register(solver: Solver) -> Solver:
+        for name in public_names:
+            if name in _REGISTRY.solvers:
+                raise ValueError(f"two solvers for {name}")
+            _REGISTRY.solvers[name] = solver
+            if weight:
+                _REGISTRY.weighted.add(name)
+        return solver
+
+    return register
+
+
+@cache
+def _discover() -> None:
+    """Import every module below this package: a solver exists by standing in a file."""
+    package = importlib.import_module("millrace.solvers")
+    for info in pkgutil.walk_packages(package.__path__, "millrace.solvers."):
+        if info.name.rsplit(".", 1)[1] not in ("registry", "rows"):
+            _REGISTRY.modules[info.name] = importlib.import_module(info.name)
+
+
+def registered() -> dict[str, Solver]:
+    """Public class name -> solver, for every solver there is."""
+    _discover()
+    return dict(sorted(_REGISTRY.solvers.items()))
+
+
+def examples() -> Iterator[tuple[str, Example]]:
+    """``(module, example)`` of every solver module; nothing is fitted yet."""
+    _discover()
+    for name, module in sorted(_REGISTRY.modules.items()):
+        make = getattr(module, "examples", None)
+        if isinstance(make, FunctionType) and make.__module__ == name:
+            for example in make():
+                yield name.removeprefix("millrace.solvers."), example
+
+
+def lookup(cls: type) -> Solver | None:
+    """The solver of a class, or of a base class of which it overrides no method."""
+    name = _registered_name(cls)
+    return _REGISTRY.solvers[name] if name else None
+
+
+def takes_weight(cls: type) -> bool:
+    """Whether the solver of a class takes sample weights."""
+    return _registered_name(cls) in _REGISTRY.weighted
+
+
+def _registered_name(cls: type) -> str | None:
+    _discover()
+    for base in cls.__mro__:
+        if (name := _public_name(base)) in _REGISTRY.solvers:
+            return name
+        if any(
+            inspect.isfunction(v) or isinstance(v, property)
+            for k, v in vars(base).items()
+            if k not in ("__init__", "__repr__")
+        ):
+            return None
+    return None
+
+
+def _public_name(cls: type) -> str:
+    """The shortest import path of a class: ``sklearn.linear_model.Ridge``."""
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        path = ".".join(parts[:length])
+        if getattr(sys.modules.get(path), cls.__name__, None) is cls:
+            return f"{path}.{cls.__name__}"
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,1 @@
+"""Solvers for the estimators of scikit-learn, one file a family."""

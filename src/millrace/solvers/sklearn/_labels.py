@@ -1,0 +1,48 @@
+"""What classifiers have in common: classes, their weights, and the source's own checks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from millrace.errors import FitError
+from millrace.statistics.classes import ClassCounts
+
+
+def source_checks(estimator: Any, n_classes: int = 2) -> None:
+    """Have scikit-learn check the parameters, by fitting a clone on one row a class.
+
+    Its errors and its warnings about parameters come through; those about convergence do not.
+    """
+    from sklearn.base import clone
+    from sklearn.exceptions import ConvergenceWarning
+
+    changes = {"class_weight": None, "warm_start": False, "max_iter": 1, "verbose": 0}
+    known = estimator.get_params(deep=False)
+    trial = clone(estimator).set_params(**{k: v for k, v in changes.items() if k in known})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        X = np.arange(float(n_classes))[:, None]
+        trial.fit(X, np.arange(n_classes))
+
+
+def check_classes(estimator: Any, found: ClassCounts) -> None:
+    """Refuse targets that are no classes, or of one class only."""
+    from sklearn.utils.multiclass import check_classification_targets
+
+    check_classification_targets(found.classes)
+    if len(found.classes) < 2:
+        raise FitError.one_class(type(estimator).__name__, found.classes.tolist()[0])
+
+
+def class_weights(class_weight: Any, found: ClassCounts) -> np.ndarray | None:
+    """The weight of every class as ``compute_class_weight`` gives it (n_classes,); None for ones."""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        return found.weights.sum() / (len(found.classes) * found.weights)
+    return compute_class_weight(class_weight, classes=found.classes, y=found.classes)

@@ -1,0 +1,274 @@
+"""What the solvers of trees and forests share: binned rows, and trees grown from them.
+
+A tree is grown by the algorithm of scikit-learn 1.9, with its random numbers, over columns of at most 255
+bins. Where the rows are at most 200,000 and no column has more than 255 distinct values, nothing is lost,
+and the tree is scikit-learn's, bit for bit, if its sums are exact (class counts without weights; whole
+numbers as target); else equal up to ties that rounding decides. Columns of more values are split between
+bins of equally many rows: trees of the same quality, not the same trees. Thresholds lie between values of
+the column in either case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from math import ceil
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from millrace.errors import FitError
+from millrace.solvers.registry import Decline
+from millrace.solvers.rows import Ask, Rows
+from millrace.statistics.binned import (
+    IN_MEMORY,
+    Binned,
+    BinnedCache,
+    RowSample,
+    TargetRows,
+    Targets,
+    quantile_edges,
+)
+
+Steps = Generator["Ask | list[Ask]", Any, dict[str, Any]]
+
+_WIDEST_SPARSE = 4096
+"""Columns up to which sparse rows are binned: a bin takes a byte even where it is zero."""
+
+
+@dataclass(frozen=True)
+class TreeRows:
+    """Binned rows with their target.
+
+    Attributes
+    ----------
+    binned : Binned
+    target : TargetRows
+    sparse : bool
+        Whether they came as a sparse matrix.
+    """
+
+    binned: Binned
+    target: TargetRows
+    sparse: bool
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return self.target.n_samples
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return len(self.binned.codes)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes; 0 for regression."""
+        return 0 if self.target.classes is None else len(self.target.classes)
+
+
+def cache_memory(rows: Rows) -> int:
+    """Bytes of binned columns to keep in memory."""
+    return getattr(rows, "memory", None) or IN_MEMORY
+
+
+def decline_unsupported(estimator: Any, rows: Rows) -> None:
+    """Decline parameters that histogram trees do not have.
+
+    Raises
+    ------
+    Decline
+        With the parameter.
+    """
+    if estimator.criterion not in ("gini", "entropy", "log_loss", "squared_error", "poisson"):
+        raise Decline(f"histograms do not give the criterion {estimator.criterion!r}")
+    if getattr(estimator, "monotonic_cst", None) is not None:
+        raise Decline("histogram trees have no monotonic_cst")
+    if not isinstance(getattr(estimator, "splitter", ""), str):
+        raise Decline("its splitter is an object")
+    if getattr(estimator, "warm_start", False) and hasattr(estimator, "estimators_"):
+        raise Decline("warm_start=True adds to trees that are there already")
+    sparse = hasattr(rows.head, "indptr")
+    if sparse and (rows.width or 0) > _WIDEST_SPARSE:
+        raise Decline(f"its sparse rows are wider than {_WIDEST_SPARSE:,} columns")
+
+
+def binned_rows(
+    estimator: Any, rows: Rows, *, allow_nan: bool = True
+) -> Generator[Ask | list[Ask], Any, TreeRows]:
+    """Two sweeps: the target and a sample of the rows; then every value's bin."""
+    from sklearn.base import is_classifier
+    from sklearn.utils.multiclass import check_classification_targets
+
+    who, sparse = type(estimator).__name__, hasattr(rows.head, "indptr")
+    sample = RowSample(who, single=True, allow_nan=allow_nan and not sparse)
+    target, drawn = yield [rows.ask(Targets(is_classifier(estimator))), rows.ask(sample)]
+    if target.y.ndim == 2 and target.y.shape[1] > 1:
+        raise Decline("histogram trees have one target")
+    if target.classes is not None:
+        check_classification_targets(target.classes)
+    if estimator.criterion == "poisson":
+        if (target.y < 0).any():
+            raise FitError(
+                f"{who}: the target has negative values, which Poisson regression refuses."
+            )
+        if target.y.sum() <= 0:
+            raise FitError(f"{who}: the sum of the target must be positive for Poisson regression.")
+    edges = tuple(quantile_edges(drawn.X))
+    memory = cache_memory(rows)
+    cache = BinnedCache(who, edges, target.n_samples, memory, target.rows, single=True)
+    binned: Binned = yield rows.ask(cache)
+    return TreeRows(binned, target, sparse)
+
+
+def class_weights(estimator: Any, found: TreeRows) -> np.ndarray | None:
+    """The weight of every row by its class (n_samples,), or None."""
+    from sklearn.utils import compute_sample_weight
+
+    wanted = getattr(estimator, "class_weight", None)
+    if wanted is None or found.target.classes is None:
+        return None
+    if isinstance(wanted, str):
+        return compute_sample_weight(wanted, found.target.y)
+    return compute_sample_weight(wanted, found.target.classes)[found.target.y]
+
+
+def product(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """The product of weights, where None means ones."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first * second
+
+
+def most_features(tree: Any, n_features: int) -> int:
+    """How many features are tried at a node: ``max_features_``."""
+    wanted = tree.max_features
+    if wanted is None:
+        return n_features
+    if wanted == "sqrt":
+        return max(1, int(np.sqrt(n_features)))
+    if wanted == "log2":
+        return max(1, int(np.log2(n_features)))
+    if isinstance(wanted, Integral):
+        return int(wanted)
+    return max(1, int(wanted * n_features)) if wanted > 0.0 else 0
+
+
+def grow(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
+    """Fit a ``DecisionTree*`` in place: `tree` gets the attributes that its own ``_fit`` sets.
+
+    Parameters
+    ----------
+    tree : object
+        With integer or other ``random_state``, which is drawn from as scikit-learn does.
+    found : TreeRows
+    weight : numpy.ndarray, optional
+        Of every row (n_samples,); rows of weight 0 are left out.
+    """
+    from sklearn.tree._tree import Tree
+    from sklearn.utils import check_random_state
+
+    seed = check_random_state(tree.random_state).randint(0, 2147483647)
+    n_classes = found.n_classes
+    tree.n_features_in_ = found.n_features
+    tree.n_outputs_ = 1
+    tree.max_features_ = most_features(tree, found.n_features)
+    if n_classes:
+        tree.n_classes_ = np.intp(n_classes)
+    nodes, values, depth = _grown(tree, found, weight, seed)
+    shape = np.array([max(n_classes, 1)], dtype=np.intp)
+    tree.tree_ = Tree(found.n_features, shape, 1)
+    tree.tree_.__setstate__(
+        {"max_depth": depth, "node_count": len(nodes), "nodes": nodes, "values": values}
+    )
+    tree._prune_tree()
+    return tree
+
+
+def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
+    from millrace.statistics.kernels import criteria
+    from millrace.statistics.kernels.growth import Rule
+
+    kinds = {
+        "gini": criteria.GINI,
+        "entropy": criteria.ENTROPY,
+        "log_loss": criteria.ENTROPY,
+        "squared_error": criteria.SQUARED,
+        "poisson": criteria.POISSON,
+    }
+    n = found.n_samples
+    leaf, split = tree.min_samples_leaf, tree.min_samples_split
+    leaf = int(leaf) if isinstance(leaf, Integral) else ceil(leaf * n)
+    split = int(split) if isinstance(split, Integral) else max(2, ceil(split * n))
+    total = float(n) if weight is None else float(np.sum(weight))
+    return Rule(
+        kind=kinds[tree.criterion],
+        n_classes=found.n_classes,
+        max_features=tree.max_features_,
+        min_samples_split=max(split, 2 * leaf),
+        min_samples_leaf=leaf,
+        max_depth=np.iinfo(np.int32).max if tree.max_depth is None else int(tree.max_depth),
+        max_leaf_nodes=-1 if tree.max_leaf_nodes is None else int(tree.max_leaf_nodes),
+        random=tree.splitter == "random",
+        min_weight_leaf=float(tree.min_weight_fraction_leaf * total),
+        min_impurity_decrease=float(tree.min_impurity_decrease),
+        total_weight=total,
+    )
+
+
+def _grown(
+    tree: Any, found: TreeRows, weight: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Nodes, values (n_nodes, 1, n_values) and depth of a tree."""
+    from sklearn.tree._tree import NODE_DTYPE
+
+    from millrace.statistics.kernels.growth import Held, Table, workspace
+    from millrace.statistics.kernels.trees import grow_best_first, grow_depth_first
+
+    rule, binned = _rule(tree, found, weight), found.binned
+    kept = np.arange(found.n_samples) if weight is None else np.flatnonzero(weight)
+    y = found.target.y.reshape(-1)[kept]
+    if found.n_classes:
+        y = y.astype(np.uint8 if found.n_classes <= 256 else np.int32)
+    w = np.ones(len(kept)) if weight is None else weight[kept].astype(np.float64)
+    samples = kept.astype(np.int32 if found.n_samples < 1 << 31 else np.int64)
+    held = Held(samples, y, w, np.empty_like(samples), np.empty_like(y), np.empty_like(w))
+    table = Table(binned.codes, binned.low, binned.high, binned.edges)
+    work = workspace(found.n_features, found.n_classes, seed)
+    room = _most_nodes(rule, len(kept))
+    nodes = np.zeros(room, NODE_DTYPE)
+    values = np.empty((room, max(found.n_classes, 1)))
+    builder = grow_depth_first if rule.max_leaf_nodes < 0 else grow_best_first
+    count, depth = builder(table, held, rule, work, nodes, values)
+    return nodes[:count].copy(), values[:count, np.newaxis].copy(), int(depth)
+
+
+def _most_nodes(rule: Any, n_samples: int) -> int:
+    """The most nodes that a tree can have; memory is only taken as they are written."""
+    most = 2 * max(n_samples // rule.min_samples_leaf, 1) - 1
+    if rule.max_depth < 40:
+        most = min(most, 2 ** (rule.max_depth + 1) - 1)
+    if rule.max_leaf_nodes > 0:
+        most = min(most, 2 * rule.max_leaf_nodes - 1)
+    return most
+
+
+def leaves_of(tree: Any, binned: Binned, rows: np.ndarray) -> np.ndarray:
+    """The leaves that some rows come to, as ``tree.apply`` finds them: int64 of (n_rows,).
+
+    Exact, since no threshold lies within a bin.
+    """
+    from millrace.statistics.kernels.trees import leaves
+
+    nodes = tree.tree_.__getstate__()["nodes"]
+    greatest = np.maximum.accumulate(binned.high, axis=1)
+    cuts = np.zeros(len(nodes), np.uint8)
+    for feature in np.unique(nodes["feature"][nodes["feature"] >= 0]):
+        of = nodes["feature"] == feature
+        below = np.searchsorted(greatest[feature, :255], nodes["threshold"][of], side="right")
+        cuts[of] = np.maximum(below - 1, 0)
+    out = np.empty(len(rows), np.int64)
+    leaves(binned.codes, rows, nodes, cuts, out)
+    return out

@@ -1,0 +1,427 @@
+"""Columns as bytes: where their bins begin, and every value's bin.
+
+`RowSample` and `Targets` are asked for in a first sweep. From the sample come the edges of the bins
+(`quantile_edges`); `BinnedCache` then writes every column once, one byte a value, into an array that is
+kept in memory or mapped from a file. Histogram trees are grown from that array alone.
+"""
+
+# pyarrow ships no types.
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from millrace.errors import FitError
+from millrace.statistics.base import Batch, Statistic, check_finite, codes_of
+from millrace.statistics.classes import distinct
+
+BINS = 256
+"""Bins of a column: at most 255 of values, and one of missing ones."""
+
+_BLOCK = 4096
+"""Rows of a sparse batch that are made dense at a time."""
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """The answer of `Targets`.
+
+    Attributes
+    ----------
+    y : numpy.ndarray
+        float64, or int64 positions in `classes` (n_samples,); (n_samples, n_targets) of a target of
+        several columns.
+    classes : numpy.ndarray, optional
+        The sorted labels.
+    weight : numpy.ndarray of float64, optional
+    rows : numpy.ndarray of int64, optional
+        The number of every row, ascending, where they are not 0, 1, 2 ...
+    """
+
+    y: np.ndarray
+    classes: np.ndarray | None
+    weight: np.ndarray | None
+    rows: np.ndarray | None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+
+_Part = tuple[np.ndarray, np.ndarray, "np.ndarray | None", "np.ndarray | None"]
+"""Row numbers, target, labels, weights of some rows."""
+
+
+@dataclass(frozen=True)
+class Targets(Statistic[tuple[_Part, ...], TargetRows]):
+    """The target of every row, and its weight: 8 bytes a row, 16 with weights.
+
+    Attributes
+    ----------
+    labels : bool
+        Whether the target is labels of classes; else numbers, which must be finite.
+    """
+
+    labels: bool
+
+    def of(self, batch: Batch) -> tuple[_Part, ...]:
+        rows = np.array(batch.row_numbers())
+        weight = None if batch.weight is None else np.array(batch.weight)
+        if getattr(batch.y, "ndim", 1) == 2 or not self.labels:
+            y = batch.target
+            finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
+            if not finite.all():
+                at = int(np.argmin(finite))
+                if np.isinf(y[at]).any():
+                    raise FitError.non_finite_target(int(rows[at]))
+                raise FitError.missing_target(int(rows[at]), int((~finite).sum()))
+            return ((rows, np.array(y), None, weight),)
+        classes = distinct(batch.y, batch.first)
+        small = np.min_scalar_type(max(len(classes) - 1, 0))
+        return ((rows, codes_of(batch.y, classes).astype(small), classes, weight),)
+
+    def merge(self, left: tuple[_Part, ...], right: tuple[_Part, ...]) -> tuple[_Part, ...]:
+        return left + right
+
+    def finish(self, state: tuple[_Part, ...]) -> TargetRows:
+        rows = np.concatenate([p[0] for p in state])
+        classes = None
+        if state[0][2] is None:
+            y = np.concatenate([p[1] for p in state])
+        else:
+            every = [p[2] for p in state if p[2] is not None]
+            classes = np.unique(np.concatenate(every))
+            y = np.concatenate(
+                [codes_of(own, classes)[p[1]] for p, own in zip(state, every, strict=True)]
+            )
+        weights = [p[3] for p in state if p[3] is not None]
+        weight = np.concatenate(weights) if weights else None
+        if (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, y = rows[order], y[order]
+            weight = None if weight is None else weight[order]
+        plain = rows[0] == 0 and rows[-1] == len(rows) - 1
+        return TargetRows(y, classes, weight, None if plain else rows)
+
+
+@dataclass(frozen=True)
+class SampledRows:
+    """The answer of `RowSample`.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of int64
+        Their numbers, ascending (n_rows,).
+    X : numpy.ndarray
+        Their values (n_rows, n_features).
+    n_samples : int
+        How many rows there are in all.
+    """
+
+    rows: np.ndarray
+    X: np.ndarray
+    n_samples: int
+
+
+_Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, int]
+"""Priority, number and values of the rows that are kept, and how many were seen."""
+
+
+@dataclass(frozen=True)
+class RowSample(Statistic[_Drawn, SampledRows]):
+    """Some of the rows: all of them where they are few, else a random choice or those that are named.
+
+    The choice depends on row numbers alone (those with the lowest hash), not on batches or threads.
+
+    Attributes
+    ----------
+    who : str
+        Class name of the estimator, for messages.
+    size : int
+        The most rows.
+    single : bool
+        Whether values are rounded to float32, as trees do.
+    allow_nan : bool
+        Whether values may be missing.
+    allow_inf : bool
+        Whether they may be infinite.
+    chosen : numpy.ndarray of int64, optional
+        The numbers of the rows that are wanted, ascending.
+    """
+
+    who: str
+    size: int = 200_000
+    single: bool = False
+    allow_nan: bool = True
+    allow_inf: bool = False
+    chosen: np.ndarray | None = field(default=None)
+
+    def of(self, batch: Batch) -> _Drawn:
+        _check(batch, self.who, self.single, self.allow_nan, self.allow_inf)
+        numbers_here = batch.row_numbers()
+        if self.chosen is None:
+            rank = _hashed(numbers_here)
+            kept = np.arange(len(batch))
+            if len(batch) > self.size:
+                kept = np.sort(np.argpartition(rank, self.size)[: self.size])
+        else:
+            at = np.searchsorted(numbers_here, self.chosen)
+            at = at[at < len(batch)]
+            kept = np.unique(at[np.isin(numbers_here[at], self.chosen)])
+            rank = np.zeros(len(batch), np.uint64)
+        X = batch.matrix[kept]
+        X = X.toarray() if batch.is_sparse else X
+        if self.single:
+            X = X.astype(np.float32)
+        return rank[kept], np.array(numbers_here[kept]), X, len(batch)
+
+    def merge(self, left: _Drawn, right: _Drawn) -> _Drawn:
+        rank = np.concatenate([left[0], right[0]])
+        rows = np.concatenate([left[1], right[1]])
+        X = np.concatenate([left[2], right[2]])
+        if self.chosen is None and len(rank) > 2 * self.size:
+            kept = np.sort(np.argpartition(rank, self.size)[: self.size])
+            rank, rows, X = rank[kept], rows[kept], X[kept]
+        return rank, rows, X, left[3] + right[3]
+
+    def finish(self, state: _Drawn) -> SampledRows:
+        rank, rows, X, seen = state
+        if self.chosen is None and len(rank) > self.size:
+            kept = np.argpartition(rank, self.size)[: self.size]
+            rows, X = rows[kept], X[kept]
+        order = np.argsort(rows, kind="stable")
+        return SampledRows(rows[order], X[order], seen)
+
+
+def _check(batch: Batch, who: str, single: bool, allow_nan: bool, allow_inf: bool) -> None:
+    """Refuse what the estimator refuses; float32 makes infinities of large values."""
+    try:
+        matrix = batch.matrix
+    except TypeError as error:
+        raise FitError.not_numeric(who, str(error)) from error
+    if not allow_inf:
+        check_finite(batch, who, allow_nan=allow_nan)
+        values = matrix.data if batch.is_sparse else matrix
+        largest = np.finfo(np.float32).max
+        if single and values.dtype == np.float64 and (np.abs(values) > largest).any():
+            raise FitError(f"{who} takes float32; a value of X is too large for it.")
+
+
+def _hashed(rows: np.ndarray) -> np.ndarray:
+    """A fixed pseudo-random uint64 for every row number (SplitMix64)."""
+    z = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def quantile_edges(X: np.ndarray, max_bins: int = BINS - 1) -> list[np.ndarray]:
+    """Where the bins of every column end: at midpoints between neighbouring values.
+
+    Parameters
+    ----------
+    X : numpy.ndarray of float32 or float64 (n_samples, n_features)
+        NaN is missing.
+    max_bins : int
+
+    Returns
+    -------
+    list of numpy.ndarray of float64
+        Of each column at most ``max_bins - 1`` ascending edges. A column of at most `max_bins` distinct
+        values has one bin for each; another has bins of about equally many rows.
+    """
+    return [_edges(np.sort(X[:, j]), max_bins) for j in range(X.shape[1])]
+
+
+def _edges(ordered: np.ndarray, max_bins: int) -> np.ndarray:
+    ordered = ordered[: np.searchsorted(ordered, np.nan)].astype(np.float64)
+    if not len(ordered):
+        return np.empty(0)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    values = ordered[starts]
+    last = np.arange(len(values) - 1)
+    if len(values) > max_bins:
+        cuts = np.arange(1, max_bins) * len(ordered) // max_bins
+        last = np.unique(np.searchsorted(starts, cuts - 1, side="right") - 1)
+        last = last[last < len(values) - 1]
+    return values[last] / 2.0 + values[last + 1] / 2.0
+
+
+IN_MEMORY = 1 << 30
+"""Bytes of binned columns that are kept in memory where no budget is given."""
+
+
+class Store:
+    """The array that a cache fills: in memory, or mapped from a file without a name."""
+
+    def __init__(self, shape: tuple[int, int], memory: int) -> None:
+        self.shape, self.memory = shape, memory
+        self.array: np.ndarray | None = None
+        self.lock = threading.Lock()
+
+    def codes(self) -> np.ndarray:
+        """The array: uint8 (n_features, n_samples)."""
+        with self.lock:
+            if self.array is None:
+                self.array = self._new()
+            return self.array
+
+    def _new(self) -> np.ndarray:
+        size = self.shape[0] * self.shape[1]
+        if size <= self.memory:
+            return np.empty(self.shape, np.uint8)
+        with tempfile.TemporaryFile(prefix="millrace-", suffix=".bins") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a crash
+            except OSError as error:
+                raise FitError(
+                    f"The binned columns take {size:,} bytes of disk in {tempfile.gettempdir()!r}: "
+                    f"{error.strerror}. Free some space, or name another folder with TMPDIR=..."
+                ) from error
+            return np.memmap(file, np.uint8, "r+", shape=self.shape)
+
+    def __reduce__(self) -> Any:
+        return Store, (self.shape, self.memory)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The state of `BinnedCache`: which rows were written, not the rows.
+
+    Attributes
+    ----------
+    spans : tuple of (int, int)
+        First and last place of rows that were written.
+    written : tuple of (numpy.ndarray, numpy.ndarray)
+        Places and bins (n_features, n_places) of rows that are not in the array: those of a state that
+        was pickled, since the array of the process that pickled it is gone.
+    low, high : numpy.ndarray of float32 (n_features, 256)
+        Extremes of the values in every bin; inf and -inf where there are none.
+    store : Store
+        Where they were written.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    written: tuple[tuple[np.ndarray, np.ndarray], ...]
+    low: np.ndarray
+    high: np.ndarray
+    store: Store | None
+
+    def __reduce__(self) -> Any:
+        own = self.written
+        if self.store is not None and self.spans:
+            at = np.concatenate([np.arange(a, b) for a, b in self.spans])
+            own = (*own, (at, self.store.codes()[:, at]))
+        return Filled, ((), own, self.low, self.high, None)
+
+
+@dataclass(frozen=True)
+class Binned:
+    """The answer of `BinnedCache`.
+
+    Attributes
+    ----------
+    codes : numpy.ndarray of uint8 (n_features, n_samples)
+        Feature-major; perhaps a memory map.
+    edges : numpy.ndarray of float64 (n_features, 256)
+        Filled up with +inf. Bin i has the values ``edges[i - 1] < x <= edges[i]``.
+    low, high : numpy.ndarray of float32 (n_features, 256)
+        Least and greatest value of each bin, rounded to float32; inf and -inf where there is none.
+    """
+
+    codes: np.ndarray
+    edges: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class BinnedCache(Statistic[Filled, Binned]):
+    """Every value's bin, one byte each.
+
+    Rows are written to their place by row number, so a sweep may bring them in any order.
+
+    Attributes
+    ----------
+    who : str
+        Class name of the estimator, for messages.
+    edges : tuple of numpy.ndarray
+        Ascending edges of each column, 255 at most.
+    n_samples : int
+    memory : int
+        Bytes up to which the array is kept in memory; beyond, it is mapped from a file.
+    rows : numpy.ndarray of int64, optional
+        The numbers of all rows, ascending, where they are not 0, 1, 2 ...
+    missing : int
+        The bin of NaN.
+    single : bool
+        Whether values are rounded to float32 first; then the extremes of the bins are found as well.
+    """
+
+    who: str
+    edges: tuple[np.ndarray, ...]
+    n_samples: int
+    memory: int
+    rows: np.ndarray | None = None
+    missing: int = BINS - 1
+    single: bool = False
+    store: Store = field(init=False, repr=False, compare=False)
+    table: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        table = np.full((len(self.edges), BINS), np.inf)
+        for own, edges in zip(table, self.edges, strict=True):
+            own[: len(edges)] = edges
+        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "store", Store((len(self.edges), self.n_samples), self.memory))
+
+    def of(self, batch: Batch) -> Filled:
+        from millrace.statistics.kernels.histograms import fill_bins, widen
+
+        low = np.full(self.table.shape, np.inf, np.float32)
+        high = np.full(self.table.shape, -np.inf, np.float32)
+        codes = self.store.codes()
+        places = self._places(batch)
+        first, stop = int(places[0]), int(places[-1]) + 1
+        if stop - first != len(batch):
+            raise FitError(f"{self.who}: the rows of a batch do not lie side by side")
+        for start in range(0, len(batch), _BLOCK if batch.is_sparse else len(batch)):
+            X = batch.matrix[start : start + _BLOCK].toarray() if batch.is_sparse else batch.matrix
+            fill_bins(X, self.table, self.missing, self.single, first + start, codes)
+            if self.single:
+                widen(X, codes, first + start, self.missing, low, high)
+        return Filled(((first, stop),), (), low, high, self.store)
+
+    def _places(self, batch: Batch) -> np.ndarray:
+        rows = batch.row_numbers()
+        return rows if self.rows is None else np.searchsorted(self.rows, rows)
+
+    def merge(self, left: Filled, right: Filled) -> Filled:
+        return Filled(
+            left.spans + right.spans,
+            left.written + right.written,
+            np.minimum(left.low, right.low),
+            np.maximum(left.high, right.high),
+            left.store or right.store,
+        )
+
+    def finish(self, state: Filled) -> Binned:
+        codes = self.store.codes()
+        count = sum(b - a for a, b in state.spans)
+        for places, columns in state.written:
+            codes[:, places] = columns
+            count += len(places)
+        if count != self.n_samples:
+            raise FitError(
+                f"{self.who}: the table had {self.n_samples:,} rows in one sweep and {count:,} in "
+                f"the next; it must not change during a fit."
+            )
+        return Binned(codes, self.table, state.low, state.high)

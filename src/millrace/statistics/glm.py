@@ -1,0 +1,289 @@
+"""Loss, gradient and Hessian of a linear model, for several coefficient vectors in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from millrace.errors import FitError
+from millrace.statistics.base import Batch, Statistic, check_finite
+from millrace.statistics.losses import Loss, Multinomial, Terms
+
+BLOCK_BYTES = 1 << 19
+"""A block of rows as float64, and its weighted copy, stay in the L2 cache."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How a target of classes becomes the y of a loss.
+
+    Attributes
+    ----------
+    classes : numpy.ndarray
+        Sorted labels (n_classes,).
+    weights : numpy.ndarray of float64, optional
+        Weights of the classes (n_classes,), multiplied into those of the rows.
+    positive : int, optional
+        y is 1 for this class and 0 for all others; None: y is the position of the class.
+    """
+
+    classes: np.ndarray
+    weights: np.ndarray | None = None
+    positive: int | None = None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The answer of `GLM`, for all rows; all sums are weighted.
+
+    Attributes
+    ----------
+    loss : numpy.ndarray of float64
+        (n_candidates,)
+    gradient : numpy.ndarray of float64
+        (n_candidates, n_outputs, n_parameters)
+    hessian : numpy.ndarray of float64, optional
+        Of the first candidate: (n_outputs * n_parameters, n_outputs * n_parameters), symmetric.
+    weight : float
+        Sum of the weights.
+    n_rows : int
+    """
+
+    loss: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray | None
+    weight: float
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class GLM(Statistic[Sums, Sums]):
+    """Sums of a loss and of its derivatives by the coefficients.
+
+    The parameters of one output are the coefficients of the columns, then that of a constant column
+    (where `intercept` is not zero), then the scale (for a loss that has one).
+
+    Attributes
+    ----------
+    loss : Loss
+    coef : numpy.ndarray of float64
+        (n_candidates, n_outputs, n_parameters); n_outputs is 1 but for `Multinomial`.
+    labels : Labels, optional
+        For classes; without it the target is a number.
+    intercept : float
+        Value of the constant column; 0 for none.
+    center : numpy.ndarray of float64, optional
+        Subtracted from every row before anything else (n_features,); dense rows only.
+    hessian : bool
+        Whether the Hessian at the first candidate is wanted.
+    who : str
+        The class whose name stands in errors.
+    """
+
+    loss: Loss
+    coef: np.ndarray
+    labels: Labels | None = None
+    intercept: float = 1.0
+    center: np.ndarray | None = None
+    hessian: bool = False
+    who: str = "GLM"
+
+    def of(self, batch: Batch) -> Sums:
+        check_finite(batch, self.who)
+        y, weight = self._target(batch)
+        n_outputs, width = self.coef.shape[1:]
+        loss = np.zeros(len(self.coef))
+        gradient = np.zeros(self.coef.shape)
+        hessian = np.zeros((n_outputs * width,) * 2) if self.hessian else None
+        sums = Sums(
+            loss,
+            gradient,
+            hessian,
+            float(len(batch)) if weight is None else float(weight.sum()),
+            len(batch),
+        )
+        blocks = self._sparse(batch.matrix) if batch.is_sparse else self._dense(batch.matrix)
+        for first, last, rows in blocks:
+            some = None if weight is None else weight[first:last]
+            self._add(sums, rows, y[first:last], some)
+        if batch.is_sparse and hessian is not None:
+            low = np.tril_indices(len(hessian), -1)
+            hessian[low] = hessian.T[low]
+        return sums
+
+    def merge(self, left: Sums, right: Sums) -> Sums:
+        return Sums(
+            left.loss + right.loss,
+            left.gradient + right.gradient,
+            None if left.hessian is None else left.hessian + right.hessian,
+            left.weight + right.weight,
+            left.n_rows + right.n_rows,
+        )
+
+    def finish(self, state: Sums) -> Sums:
+        return state
+
+    def _target(self, batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+        """Y as the loss wants it, and the weights of the rows."""
+        if self.labels is None:
+            y = batch.target.reshape(len(batch))
+            if not np.isfinite(y).all():
+                raise _bad_target(batch, y)
+            self.loss.check(y)
+            return y, batch.weight
+        codes = batch.codes(self.labels.classes)
+        weight = batch.weight
+        if self.labels.weights is not None:
+            of_class = self.labels.weights[codes]
+            weight = of_class if weight is None else weight * of_class
+        if self.labels.positive is None:
+            return codes, weight
+        return (codes == self.labels.positive).astype(np.float64), weight
+
+    def _dense(self, X: np.ndarray) -> Iterator[tuple[int, int, _DenseRows]]:
+        """Blocks of rows as float64 with the constant column; they share one buffer."""
+        n, p = X.shape
+        outputs = self.coef.shape[1]
+        width = p + int(self.intercept != 0) + int(self.loss.has_scale)
+        size = max(32, min(n, BLOCK_BYTES // (8 * width * max(1, outputs // 2))))
+        block = np.zeros((size, width))
+        block[:, p:] = self.intercept
+        scratch = np.empty((size, width * outputs)) if self.hessian else np.empty((0, 0))
+        for first in range(0, n, size):
+            last = min(first + size, n)
+            rows = block[: last - first]
+            if self.center is None:
+                rows[:, :p] = X[first:last]
+            else:
+                np.subtract(X[first:last], self.center, out=rows[:, :p])
+            if self.loss.has_scale:
+                rows[:, -1] = 0.0
+            yield first, last, _DenseRows(rows, scratch[: last - first])
+
+    def _sparse(self, X: Any) -> Iterator[tuple[int, int, _SparseRows]]:
+        size = 1 << 14
+        for first in range(0, X.shape[0], size):
+            last = min(first + size, X.shape[0])
+            yield first, last, _SparseRows(X[first:last], self.intercept, self.loss.has_scale)
+
+    def _add(self, sums: Sums, rows: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """Add one block to the sums, in place."""
+        for k, coef in enumerate(self.coef):
+            z = rows.predictor(coef)
+            scale = float(coef[0, -1])
+            terms = self.loss.terms(
+                z if isinstance(self.loss, Multinomial) else z[:, 0], y, weight, scale
+            )
+            sums.loss[k] += terms.value
+            slope = terms.slope if terms.slope.ndim == 2 else terms.slope[:, None]
+            sums.gradient[k] += rows.gradient(slope)
+            if self.loss.has_scale:
+                sums.gradient[k, 0, -1] += terms.extra_slope
+            if k == 0 and sums.hessian is not None:
+                rows.add_hessian(sums.hessian, terms)
+
+
+@dataclass(frozen=True)
+class _DenseRows:
+    """A block (n_samples, n_parameters) of float64, and room for a weighted copy."""
+
+    rows: np.ndarray
+    scratch: np.ndarray
+
+    def predictor(self, coef: np.ndarray) -> np.ndarray:
+        return self.rows @ coef.T
+
+    def gradient(self, slope: np.ndarray) -> np.ndarray:
+        return slope.T @ self.rows
+
+    def add_hessian(self, out: np.ndarray, terms: Terms) -> None:
+        if terms.proba is not None:
+            self._add_multinomial(out, terms.proba, terms.curve)
+            return
+        if terms.extra is not None:
+            self.rows[:, -1] = terms.extra
+        some = self.scratch
+        if (terms.curve < 0).any():
+            np.multiply(self.rows, terms.curve[:, None], out=some)
+            out += some.T @ self.rows
+        else:
+            np.multiply(self.rows, np.sqrt(terms.curve)[:, None], out=some)
+            out += some.T @ some
+        if terms.extra is not None:
+            self.rows[:, -1] = 0.0
+
+    def _add_multinomial(self, out: np.ndarray, proba: np.ndarray, weight: np.ndarray) -> None:
+        """Block (c, d) of the Hessian is the Gram with weights ``p_c (1[c = d] - p_d)``."""
+        n, width = self.rows.shape
+        root = np.sqrt(weight)[:, None]
+        spread = self.scratch.reshape(n, proba.shape[1], width)
+        np.multiply((proba * root)[:, :, None], self.rows[:, None, :], out=spread)
+        out -= self.scratch.T @ self.scratch
+        for c in range(proba.shape[1]):
+            own = self.rows * (np.sqrt(proba[:, c, None]) * root)
+            at = slice(c * width, (c + 1) * width)
+            out[at, at] += own.T @ own
+
+
+@dataclass(frozen=True)
+class _SparseRows:
+    """Some CSR rows (n_samples, n_features), with a constant column that is not stored."""
+
+    rows: Any
+    intercept: float
+    has_scale: bool
+
+    def predictor(self, coef: np.ndarray) -> np.ndarray:
+        p = self.rows.shape[1]
+        z = self.rows @ np.ascontiguousarray(coef[:, :p].T)
+        if self.intercept:
+            z += self.intercept * coef[:, p]
+        return z
+
+    def gradient(self, slope: np.ndarray) -> np.ndarray:
+        parts = [(self.rows.T @ slope).T]
+        if self.intercept:
+            parts.append(self.intercept * slope.sum(axis=0)[:, None])
+        if self.has_scale:
+            parts.append(np.zeros((1, 1)))
+        return np.concatenate(parts, axis=1)
+
+    def add_hessian(self, out: np.ndarray, terms: Terms) -> None:
+        """Add to the upper triangle of `out`."""
+        p = self.rows.shape[1] + int(self.intercept != 0)
+        if terms.proba is None:
+            self._add_gram(out[:p, :p], terms.curve)
+            if terms.extra is not None:
+                column = self.gradient((terms.curve * terms.extra)[:, None])[0]
+                out[:p, -1] += column[:p]
+                out[-1, -1] += float(terms.curve @ (terms.extra * terms.extra))
+            return
+        n_classes = terms.proba.shape[1]
+        for c in range(n_classes):
+            mine = terms.proba[:, c] * terms.curve
+            for d in range(c, n_classes):
+                pair = mine * (float(c == d) - terms.proba[:, d])
+                block = np.zeros((p, p))
+                self._add_gram(block, pair)
+                if c != d:
+                    block += np.triu(block, 1).T
+                out[c * p : (c + 1) * p, d * p : (d + 1) * p] += block
+
+    def _add_gram(self, out: np.ndarray, weight: np.ndarray) -> None:
+        from millrace.statistics.kernels.glm import add_sparse_gram
+
+        X = self.rows
+        add_sparse_gram(
+            X.indptr, X.indices, X.data, np.ascontiguousarray(weight), self.intercept, out
+        )
+
+
+def _bad_target(batch: Batch, y: np.ndarray) -> FitError:
+    at = int(np.argmax(~np.isfinite(y)))
+    row = int(batch.row_numbers()[at])
+    if np.isnan(y[at]):
+        return FitError.missing_target(row, int(np.isnan(y).sum()))
+    return FitError.non_finite_target(row)

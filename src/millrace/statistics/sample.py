@@ -1,0 +1,171 @@
+"""A uniform sample of the rows that does not depend on threads, batches or chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from millrace.statistics.base import Batch, Columns, Statistic
+from millrace.statistics.collect import Collected, labels, stacked
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows that may be in the sample, in the order of their numbers.
+
+    Attributes
+    ----------
+    order : numpy.ndarray of uint64
+        The hash of the number of every row.
+    batch : Batch
+    n_rows : int
+        How many rows they were chosen from.
+    weight : float
+        Sum of the weights of those.
+    """
+
+    order: np.ndarray
+    batch: Batch
+    n_rows: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The answer of `Sample`.
+
+    Attributes
+    ----------
+    batch : Batch
+        The rows, in the order of the table; X is a matrix or CSR, or columns where `Sample.raw`.
+    n_rows : int
+        How many rows there are in all.
+    weight : float
+        Sum of the weights of all rows; `n_rows` where they have none.
+    """
+
+    batch: Batch
+    n_rows: int
+    weight: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether it holds every row."""
+        return len(self.batch) == self.n_rows
+
+    def collected(self) -> Collected:
+        """The rows as an estimator would be given them."""
+        batch = self.batch
+        return Collected(stacked([batch.X]), labels(batch.y), batch.weight)
+
+
+@dataclass(frozen=True)
+class Sample(Statistic[Kept, Sampled]):
+    """The `most` rows whose numbers have the smallest hashes: each set of rows is equally likely.
+
+    Rows that cannot be among them are left out early, by a bound that holds but for a chance below
+    1e-8; the sample is then a few rows smaller, and the same on every run.
+
+    Attributes
+    ----------
+    most : int
+        Rows to keep; all, where there are no more.
+    n_rows : int, optional
+        How many rows there are, where that is known.
+    raw : bool
+        Keep the columns of a table as they are; else they are made a matrix of numbers.
+    """
+
+    most: int
+    n_rows: int | None = None
+    raw: bool = False
+
+    def of(self, batch: Batch) -> Kept:
+        numbers = batch.row_numbers()
+        order = hashed(numbers)
+        seen = np.maximum(numbers + 1, self.n_rows or 0)
+        share = (self.most + 6.0 * np.sqrt(self.most) + 10.0) / seen
+        where = np.flatnonzero(order <= np.minimum(share, 1.0) * float(2**64 - 2048))
+        weight = float(len(batch)) if batch.weight is None else float(batch.weight.sum())
+        return Kept(order[where], taken(batch, where, self.raw), len(batch), weight)
+
+    def merge(self, left: Kept, right: Kept) -> Kept:
+        order = np.concatenate([left.order, right.order])
+        order, batch = self._smallest(order, [left.batch, right.batch])
+        return Kept(order, batch, left.n_rows + right.n_rows, left.weight + right.weight)
+
+    def finish(self, state: Kept) -> Sampled:
+        _, batch = self._smallest(state.order, [state.batch])
+        return Sampled(batch, state.n_rows, state.weight)
+
+    def _smallest(self, order: np.ndarray, batches: list[Batch]) -> tuple[np.ndarray, Batch]:
+        """The `most` rows with the smallest hashes, of batches one below the other."""
+        if len(order) > self.most:
+            where = np.sort(np.argpartition(order, self.most - 1)[: self.most])
+            ends = np.cumsum([len(b) for b in batches])
+            parts = np.split(where, np.searchsorted(where, ends[:-1]))
+            starts = ends - [len(b) for b in batches]
+            batches = [
+                taken(b, w - s, self.raw) for b, w, s in zip(batches, parts, starts, strict=True)
+            ]
+            order = order[where]
+        return order, joined(batches)
+
+
+def hashed(numbers: np.ndarray) -> np.ndarray:
+    """A hash of every row number: uint64, the finalizer of SplitMix64 (Steele et al., 2014)."""
+    z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def taken(batch: Batch, where: np.ndarray, raw: bool = False) -> Batch:
+    """Some rows of a batch, X as a matrix unless `raw`."""
+    columns = raw and isinstance(batch.X, Columns)
+    return Batch(
+        batch.first,
+        batch.X.rows(where) if columns else batch.matrix[where],
+        _values(batch.y, where),
+        None if batch.weight is None else batch.weight[where],
+        batch.row_numbers()[where],
+    )
+
+
+def below(blocks: list[Any]) -> Any:
+    """Blocks one below the other; columns stay columns."""
+    if not isinstance(blocks[0], Columns):
+        return stacked(blocks)
+    arrays = zip(*(b.arrays for b in blocks), strict=True)
+    return Columns(blocks[0].names, tuple(_concatenated(a) for a in arrays))
+
+
+def _concatenated(arrays: tuple[Any, ...]) -> Any:
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays)
+    whole = [a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays]
+    if pa.types.is_dictionary(whole[0].type):  # of batches with words of their own
+        whole = pa.chunked_array(whole).unify_dictionaries().chunks
+    return pa.concat_arrays(whole)
+
+
+def _values(y: Any, where: np.ndarray) -> Any:
+    values = labels(y)
+    return None if values is None else values[where]
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Batches one below the other."""
+    if len(batches) == 1:
+        return batches[0]
+    first, weights = batches[0], [b.weight for b in batches]
+    return Batch(
+        first.first,
+        below([b.X for b in batches]),
+        None if first.y is None else np.concatenate([b.y for b in batches]),
+        None if weights[0] is None else np.concatenate([w for w in weights if w is not None]),
+        np.concatenate([b.row_numbers() for b in batches]),
+    )

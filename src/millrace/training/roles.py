@@ -1,0 +1,92 @@
+"""What part each column plays: number, category, text, or left out with a note."""
+
+# pyarrow ships no types.
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from millrace.statistics.profile import CAP, ColumnProfile, is_number
+
+Part = Literal["number", "category", "text", "left out"]
+
+MANY = 0.9
+"""Share of rows with a value of their own from which words are taken for identifiers."""
+
+WORDS = 3.0
+"""Mean number of words from which many different strings are taken for free text."""
+
+DATES = "dates are not used as they are; add year, month, weekday or hour as columns of their own"
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
+
+
+@dataclass(frozen=True)
+class Role:
+    """The part of one column, and why, where that is not plain."""
+
+    column: str
+    part: Part
+    note: str = ""
+
+
+def roles_of(profiles: Sequence[ColumnProfile]) -> tuple[Role, ...]:
+    """The role of every column."""
+    return tuple(role_of(p) for p in profiles)
+
+
+def role_of(profile: ColumnProfile) -> Role:
+    """The role of one column."""
+    name, present = profile.name, profile.n - profile.missing
+    if present == 0:
+        return Role(name, "left out", "every cell is missing")
+    if profile.distinct == 1 and profile.missing == 0:
+        return Role(name, "left out", f"constant: every row has {_short(profile.minimum)}")
+    if pa.types.is_temporal(profile.type):
+        return Role(name, "left out", DATES)
+    if pa.types.is_boolean(profile.type) and profile.missing:
+        return Role(name, "left out", "truth values of which some are missing are not supported")
+    if pa.types.is_decimal(profile.type):
+        return Role(name, "left out", "decimal numbers are not supported; make them floats first")
+    if is_number(profile.type):
+        return _number(profile, present)
+    if pa.types.is_string(profile.type) or pa.types.is_large_string(profile.type):
+        return _words(profile, present)
+    return Role(name, "left out", f"columns of type {profile.type} are not supported")
+
+
+def _short(value: object, most: int = 40) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def _number(profile: ColumnProfile, present: int) -> Role:
+    if math.isinf(profile.minimum) or math.isinf(profile.maximum):
+        return Role(profile.name, "left out", "it holds infinite values; clean or clip them first")
+    all_differ = profile.distinct in (None, present)
+    if pa.types.is_integer(profile.type) and all_differ and present > 20:
+        span = int(profile.maximum) - int(profile.minimum) + 1
+        if profile.ascending or (profile.distinct == present and span == present):
+            return Role(profile.name, "left out", "an identifier: it numbers the rows")
+    return Role(profile.name, "number")
+
+
+def _words(profile: ColumnProfile, present: int) -> Role:
+    shown = list(profile.counts or {profile.minimum: 1, profile.maximum: 1})[:1000]
+    if all(_DATE.fullmatch(word) for word in shown):
+        return Role(profile.name, "left out", DATES)
+    several = profile.distinct is None or profile.distinct > max(50, 0.1 * present)
+    if profile.words >= WORDS and several:
+        return Role(profile.name, "text")
+    if profile.distinct is None or (present > 20 and profile.distinct > MANY * present):
+        count = f"more than {CAP:,}" if profile.distinct is None else f"{profile.distinct:,}"
+        note = f"an identifier: {count} different values in {present:,} rows"
+        return Role(profile.name, "left out", note)
+    return Role(profile.name, "category")

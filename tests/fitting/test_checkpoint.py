@@ -1,0 +1,107 @@
+"""Checkpoints: a fit that is killed goes on and ends with the same bits."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import millrace as mr
+from millrace.errors import CheckpointError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(3.0, 2.0, (4_000, 5))
+Y = X @ RNG.normal(size=5) + RNG.normal(size=len(X))
+
+
+def pipeline(alpha: float = 1.0) -> Any:
+    return make_pipeline(StandardScaler(), Ridge(alpha=alpha))
+
+
+def test_a_finished_fit_is_replayed_without_reading(tmp_path: Path) -> None:
+    first = mr.fit(pipeline(), X, Y, checkpoint=tmp_path / "run", progress=False)
+    again = mr.fit(pipeline(), X, Y, checkpoint=tmp_path / "run", progress=False)
+    assert all(s.replayed for s in mr.fit_report(again).sweeps)
+    assert again[-1].coef_.tobytes() == first[-1].coef_.tobytes()
+
+
+def test_a_checkpoint_of_another_fit_says_what_differs(tmp_path: Path) -> None:
+    mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=r"the estimator is .*Ridge\(alpha=2"):
+        mr.fit(pipeline(2.0), X, Y, checkpoint=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="the data is"):
+        mr.fit(pipeline(), X + 1.0, Y, checkpoint=tmp_path, progress=False)
+
+
+def test_a_damaged_checkpoint(tmp_path: Path) -> None:
+    mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=False)
+    (tmp_path / "sweep-0001.pickle").write_bytes(b"half a fi")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=False)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    (tmp_path / "run.json.new").symlink_to(full)
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=False)
+
+
+SCRIPT = """
+import sys, numpy as np, time
+import millrace as mr
+from millrace.fitting import source
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+source._FEWEST, source.FEWEST_CHUNKS = 64, 64
+rng = np.random.default_rng(0)
+X = rng.normal(3.0, 2.0, (40_000, 8)); y = (X @ rng.normal(size=8) + rng.normal(size=len(X)) > 3).astype(int)
+class Slow:
+    def begin(self, *a): pass
+    def rows(self, done): time.sleep(0.002)
+    def end(self): pass
+print("ready", flush=True)
+m = mr.fit(make_pipeline(StandardScaler(), LogisticRegression()), X, y, checkpoint=sys.argv[1], progress=Slow())
+print(m[-1].coef_.tobytes().hex(), m[0].mean_.tobytes().hex(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("seed", range(20 if os.environ.get("MILLRACE_SOAK") else 3))
+def test_killed_at_a_random_moment(seed: int, tmp_path: Path) -> None:
+    """A killed process goes on where it was; the answer has the bits of one that was not."""
+    wanted = _run(tmp_path / "whole")
+    moment = random.Random(seed)
+    folder, killed = tmp_path / "killed", 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(moment.uniform(0.02, 0.5))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert killed
+    assert _run(folder) == wanted
+
+
+def _run(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder)], capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()[-1]
