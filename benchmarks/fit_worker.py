@@ -24,7 +24,7 @@ TEST_ROWS = 100_000
 def scan_pyarrow(path: Path) -> None:
     import pyarrow.dataset as ds
 
-    for _ in ds.dataset(path).to_batches():
+    for _ in ds.dataset(path, format=path.suffix[1:]).to_batches():
         pass
 
 

@@ -109,19 +109,20 @@ def one_output(program: Program, name: str) -> Executable:
 @given(RECIPES, st.sampled_from(["float64", "float32"]), st.sampled_from(["transform", "predict"]))
 @settings(max_examples=150, deadline=None)
 def test_random_programs(recipe: Recipe, dtype: str, method: str) -> None:
-    """Every row of odd cells has the bits of the whole table, products apart."""
+    """Every row of odd cells has the bits of the whole table, where no product is added up."""
     recipe = Recipe(recipe.seed, recipe.n_numbers, 0, recipe.n_steps, recipe.trees)
     executable = one_output(bound_program(recipe, dtype), method)
     parts = executable.program, executable.types, executable.engines, executable.encoders
-    single: Any = single_of_array(*parts)
-    assume(single is not None)
+    single = single_of_array(*parts)
+    assume(not in_any_order(executable.program))
+    if single is None:
+        return
     columns = random_columns(recipe, dtype, 40)
     whole = executable.run(columns, 40)[method]
-    allowed = (64, 1e-9) if in_any_order(executable.program) else (0, 0.0)
     for i, row in enumerate(np.stack(columns, axis=1)):
         got = single(row)
         if got is not None:
-            assert not difference(np.asarray(whole[i]), np.asarray(got), *allowed)
+            assert not difference(np.asarray(whole[i]), np.asarray(got))
 
 
 @given(RECIPES, st.sampled_from(["transform", "predict"]))
@@ -130,18 +131,19 @@ def test_random_programs_from_cells(recipe: Recipe, method: str) -> None:
     """Words become codes, missing words too."""
     executable = one_output(bound_program(recipe, "float64"), method)
     parts = executable.program, executable.types, executable.engines, executable.encoders
-    found: Any = single_of_cells(*parts)
-    assume(found is not None and found[0])
+    found = single_of_cells(*parts)
+    assume(not in_any_order(executable.program))
+    if found is None:
+        return
     read, single = found
     columns = random_columns(recipe, "float64", 40)
     for column in columns[recipe.n_numbers :]:
         column[[cell is None for cell in column]] = "a"  # a null in a row, itself in an array
     whole = executable.run(columns, 40)[method]
-    allowed = (64, 1e-9) if in_any_order(executable.program) else (0, 0.0)
     for i in range(40):
         got = single(tuple(columns[c][i] for c in read))
         if got is not None:
-            assert not difference(np.asarray(whole[i]), np.asarray(got), *allowed)
+            assert not difference(np.asarray(whole[i]), np.asarray(got))
 
 
 def scaled() -> tuple[Any, Any, np.ndarray]:
@@ -193,7 +195,7 @@ def test_the_machine_runs_what_models_are_made_of() -> None:
     rng = np.random.default_rng(4)
     X = rng.normal(size=(50, 3))
     y = (X[:, 0] > 0).astype(int)
-    sources = [KMeans(3, n_init=1), RandomForestClassifier(5), GaussianNB(), SVC()]
+    sources: list[Any] = [KMeans(3), RandomForestClassifier(5), GaussianNB(), SVC()]
     sources += [KNeighborsClassifier(3), MLPClassifier((4,), max_iter=5, solver="lbfgs")]
     sources += [PowerTransformer(), QuantileTransformer(n_quantiles=10)]
     for source in sources:

@@ -22,7 +22,7 @@ ROWS = (8, 127, 128, 129, 700)
 def program_of(width: int, dtype: str, write: Any, shape: str = "matrix") -> Program:
     """A program of one output on a table of one dtype."""
     builder = Builder([Column(f"x{i}", "number") for i in range(width)])
-    builder.output("transform", write(builder.table), shape)
+    builder.output("transform", write(builder.table), shape)  # pyright: ignore[reportArgumentType]
     return builder.program().bound((dtype,) * width)
 
 

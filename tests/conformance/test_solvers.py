@@ -1,4 +1,4 @@
-"""Every example of every solver, fitted from arrays and from files in small chunks, against scikit-learn."""
+"""Every example of every solver, fitted in small chunks of arrays and files, against scikit-learn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "FEWEST_CHUNKS", 5)
 
 
-@pytest.mark.parametrize(("module", "example"), EXAMPLES, ids=[f"{m}-{e.name}" for m, e in EXAMPLES])
+@pytest.mark.parametrize(
+    ("module", "example"), EXAMPLES, ids=[f"{m}-{e.name}" for m, e in EXAMPLES]
+)
 @pytest.mark.parametrize("form", ["given", "file", "weighted"])
 def test_the_fitted_object_is_that_of_the_source(
     module: str, example: Example, form: str, tmp_path: Any
@@ -75,7 +77,11 @@ def as_file(X: Any, y: Any, folder: Any) -> tuple[Any, Any, str, str | None]:
 
     if sp.issparse(X) or not hasattr(X, "shape") or X.ndim != 2 or np.ndim(y) == 2:
         pytest.skip("not a table")
-    frame = X if hasattr(X, "columns") else pd.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])])
+    frame = (
+        X
+        if hasattr(X, "columns")
+        else pd.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])])
+    )
     frame = frame.rename(columns=str)
     whole = frame if y is None else frame.assign(target=y)
     path = folder / "rows.parquet"

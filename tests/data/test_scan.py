@@ -211,7 +211,7 @@ def test_numbers_of_several_files_get_a_type_that_holds_both(tmp_path):
     pd.DataFrame({"a": [3, 4]}).to_csv(tmp_path / "2.csv", index=False)
     table = scan(tmp_path)
     assert table.schema.field("a").type == pa.float64()
-    assert str(whole(table)["a"]) == "[1.0, 2.0, 1.5, nan, 3.0, 4.0]"
+    assert whole(table)["a"] == [1.0, 2.0, 1.5, None, 3.0, 4.0]
 
 
 def test_categories_stay_dictionaries():
@@ -220,6 +220,42 @@ def test_categories_stay_dictionaries():
     assert str(batch.schema.types[0]) == "dictionary<values=string, indices=int32, ordered=1>"
     assert batch["c"].dictionary.to_pylist() == ["b", "a", "unused"]
     assert batch["c"].to_pylist() == ["b", None, "a", "b"]
+
+
+def test_categories_of_row_groups_and_files_are_joined(tmp_path):
+    words = [f"w{i % 7}" for i in range(100)]
+    pd.DataFrame({"c": pd.Categorical(words)}).to_parquet(tmp_path / "0.parquet", row_group_size=9)
+    pl.DataFrame({"c": words}, schema={"c": pl.Categorical}).write_parquet(tmp_path / "1.parquet")
+    table = scan(tmp_path)
+    assert pa.types.is_dictionary(table.schema.field("c").type)
+    assert whole(table, rows=60)["c"] == words * 2
+    assert whole(table, rows=60, start=120)["c"] == (words * 2)[120:]
+    pd.DataFrame({"c": words}).to_parquet(tmp_path / "2.parquet")
+    assert scan(tmp_path).schema.field("c").type == pa.string()
+    assert whole(scan(tmp_path), rows=60)["c"] == words * 3
+
+
+def test_a_pattern_takes_keys_from_where_it_begins(tmp_path):
+    folder = tmp_path / "run=7" / "year=2001"
+    folder.mkdir(parents=True)
+    FRAME.to_parquet(folder / "rows.parquet")
+    assert scan(tmp_path / "run=7" / "*" / "*.parquet").schema.names == [*FRAME, "year"]
+    assert scan(folder / "rows.parquet").schema.names == [*FRAME]
+
+
+def test_errors_of_other_engines_are_told():
+    lazy = pl.LazyFrame({"a": ["1", "x"]}).select(pl.col("a").cast(pl.Int64))
+    query = duckdb.connect().sql("select cast(a as int) as a from (values ('1'), ('x')) t(a)")
+    for source in (lazy, query):
+        with pytest.raises(FileInputError, match=r"Cannot read a (polars|DuckDB) .*x"):
+            whole(scan(source))
+
+
+def test_no_row_meets_the_condition(tmp_path):
+    FRAME.to_parquet(tmp_path / "rows.parquet")
+    table = scan(tmp_path, where=("count", "<", 0))
+    assert list(table.batches()) == []
+    assert table.fraction_read() in (None, 0.0, 1.0)
 
 
 def test_nan_of_floats_stays_and_of_objects_is_null():

@@ -69,13 +69,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 source._FEWEST, source.FEWEST_CHUNKS = 64, 64
 rng = np.random.default_rng(0)
-X = rng.normal(3.0, 2.0, (40_000, 8)); y = (X @ rng.normal(size=8) + rng.normal(size=len(X)) > 3).astype(int)
+X = rng.normal(3.0, 2.0, (40_000, 8))
+y = (X @ rng.normal(size=8) + rng.normal(size=len(X)) > 3).astype(int)
 class Slow:
     def begin(self, *a): pass
     def rows(self, done): time.sleep(0.002)
     def end(self): pass
 print("ready", flush=True)
-m = mr.fit(make_pipeline(StandardScaler(), LogisticRegression()), X, y, checkpoint=sys.argv[1], progress=Slow())
+m = make_pipeline(StandardScaler(), LogisticRegression())
+mr.fit(m, X, y, checkpoint=sys.argv[1], progress=Slow())
 print(m[-1].coef_.tobytes().hex(), m[0].mean_.tobytes().hex(), flush=True)
 """
 

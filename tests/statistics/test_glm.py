@@ -245,3 +245,15 @@ def test_classes_that_a_plane_divides_end_without_a_penalty():
     found, _ = _fitted(LogisticRegression(C=np.inf), X, (X[:, 0] > 0).astype(int))
     assert np.isfinite(found["coef_"]).all()
     assert found["coef_"][0, 0] > 5
+
+
+def test_rows_that_are_not_finite_are_refused_wherever_they_are(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
+    monkeypatch.setattr(_newton, "SAMPLE_BYTES", 0)
+    X, y = _classes(5_000)
+    for row in (3, 2_500, 4_999):
+        holed = X.copy()
+        holed[row, 1] = np.nan
+        with pytest.raises(FitError, match=f"LogisticRegression .* row {row}:"):
+            _fitted(LogisticRegression(), holed, y, size=1024)

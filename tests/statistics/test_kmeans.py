@@ -48,6 +48,15 @@ def test_labels_and_inertia(dtype):
     np.testing.assert_allclose(found.inertia, inertia, rtol=1e-5 if dtype == np.float32 else 1e-12)
 
 
+def test_near_ties_are_decided_in_float64():
+    X = np.repeat(np.linspace(-1.0, 1.0, 41)[:, None], 3, axis=1)
+    centers = np.array([[-1.0] * 3, [1.0] * 3, [1.0 + 1e-12] * 3, [1e30] * 3])
+    exact = ((X[:, None, :] - centers[None, :3]) ** 2).sum(axis=2).argmin(axis=1)
+    statistic = Assignment(centers)
+    found = statistic.finish(statistic.of(Batch(0, np.delete(X, 20, axis=0))))
+    np.testing.assert_array_equal(found.labels >= 1, np.delete(exact, 20) >= 1)
+
+
 def test_a_shift_moves_rows_and_not_answers():
     X, centers, weight = _data()
     shift = np.array([100.0, -3.0, 0.0, 7.0, 1e4])

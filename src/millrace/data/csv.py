@@ -46,7 +46,11 @@ class CsvReader(LineReader):
         if len(self._delimiter.encode()) == 1:
             self.quoted = self._delimiter.encode()
         self._names: list[str] | None = None
-        found = self._first_schema()
+        self._all_names: list[str] = []
+        try:
+            found = self._first_schema()
+        except pa.ArrowInvalid as error:
+            raise self.unreadable(error, 0) from error
         if not options.header:  # the count of columns was not known
             self._names = [f"x{i}" for i in range(len(found))]
             found = pa.schema(zip(self._names, found.types, strict=True))
@@ -89,7 +93,7 @@ class CsvReader(LineReader):
         row = re.search(r"Row #(\d+): ", message)
         number = None if row is None else block_rows + self._row_in_block(int(row[1]), block_rows)
         found = _BAD_CELL.match(message)
-        if found is None:
+        if found is None or not self._all_names:
             if row is not None:
                 message = message.replace(row[0], "")
             where = f"after row {block_rows}" if number is None else f"in row {number}"

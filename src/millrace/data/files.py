@@ -53,11 +53,12 @@ def found_files(given: str | os.PathLike[str]) -> list[tuple[Path, dict[str, str
         return [(p, _keys(p.relative_to(path).parts[:-1])) for p in files]
     if path.exists() or not _PATTERN.search(os.fspath(given)):
         return [(path, {})]
+    fixed = [bool(_PATTERN.search(part)) for part in path.parts].index(True)
     matching = [Path(p) for p in sorted(glob.glob(os.fspath(given), recursive=True))]
     files = [f for m in matching for f in (found_files(m) if m.is_dir() else [(m, {})])]
     if not files:
         raise FileInputError.no_files(given, "no file matches this pattern", READABLE)
-    return [(p, _keys(p.parts[:-1])) for p, _ in files]
+    return [(p, _keys(p.parts[fixed:-1])) for p, _ in files]
 
 
 def _is_table(path: Path, folder: Path) -> bool:
@@ -197,7 +198,7 @@ class Files(Source):
         done = float(sum(sizes[: self._now]))
         if self._now < len(sizes):
             done += sizes[self._now] * (self._readers[self._now].fraction_read() or 0.0)
-        return done / sum(sizes)
+        return done / max(sum(sizes), 1)
 
     def fingerprint(self) -> Iterable[object]:
         """Name, size and time of change of every file."""

@@ -107,9 +107,9 @@ def _values(column: pa.Array, name: str) -> np.ndarray:
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         wide = pa.uint64() if pa.types.is_uint64(kind) else pa.int64()
-        return _numbers(column.fill_null(0).cast(wide).to_numpy())
+        return _numbers(column.cast(wide).fill_null(0).to_numpy())
     if pa.types.is_floating(kind):
-        return _numbers(column.fill_null(0.0).cast(pa.float64()).to_numpy())
+        return _numbers(column.cast(pa.float64()).fill_null(0.0).to_numpy())
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         moments = column.cast(pa.timestamp("us", zone), safe=False)

@@ -177,7 +177,8 @@ def common(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
         return right
     if pa.types.is_dictionary(left) or pa.types.is_dictionary(right):
         inner = common(_value(left), _value(right))
-        return None if inner is None else inner if inner == _value(left) == left else _of(inner)
+        both = pa.types.is_dictionary(left) and pa.types.is_dictionary(right)
+        return pa.dictionary(pa.int32(), inner) if both and inner is not None else inner
     if not (_is_number(left) and _is_number(right)):
         return None
     if pa.types.is_floating(left) and pa.types.is_floating(right):
@@ -195,10 +196,6 @@ def _integer(left: pa.DataType, right: pa.DataType) -> pa.DataType:
 
 def _value(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _of(kind: pa.DataType) -> pa.DataType:
-    return pa.dictionary(pa.int32(), kind)
 
 
 def _is_number(kind: pa.DataType) -> bool:

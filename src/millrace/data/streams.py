@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
 
-from millrace.data.source import Source, conform, plain_schema, without_first
+from millrace.data.source import Source, conform, one_line, plain_schema, without_first
 from millrace.data.where import Where
 from millrace.errors import FileInputError
 
@@ -105,6 +107,15 @@ def _chained(first: pa.RecordBatch, rest: Iterable[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
+@contextmanager
+def _told(name: str, module: str, error: str) -> Generator[None]:
+    """Tell an error of another library as `FileInputError`."""
+    try:
+        yield
+    except getattr(import_module(module), error) as raised:
+        raise FileInputError.unreadable(name, one_line(raised)) from raised
+
+
 class Dataset(Source):
     """A pyarrow Dataset; `where` goes down to its files."""
 
@@ -155,8 +166,9 @@ class LazyFrame(Source):
             chunk_size=rows, maintain_order=True
         )
         batches = (b for f in frames for b in f.to_arrow().to_batches())
-        for batch in without_first(batches, start):
-            yield conform(batch, schema)
+        with _told(self.name, "polars.exceptions", "PolarsError"):
+            for batch in without_first(batches, start):
+                yield conform(batch, schema)
 
     def push(self, where: Where) -> None:
         """Let polars filter, which may pass the condition on to files."""
@@ -182,7 +194,10 @@ class DuckDB(Source):
         """In the order of the relation; rows before `start` are computed and dropped."""
         schema = pa.schema([self.schema.field(c) for c in columns])
         names = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-        with self._relation.project(names).to_arrow_reader(rows) as reader:
+        with (
+            _told(self.name, "duckdb", "Error"),
+            self._relation.project(names).to_arrow_reader(rows) as reader,
+        ):
             for batch in without_first(reader, start):
                 yield conform(batch, schema)
 

@@ -90,6 +90,4 @@ def rehearse(estimator: Any, data: Data, in_memory: bool) -> Plan:
     notes: list[tuple[str, str, str]] = []
     rows = replace(data.rows(), n_rows=len(rehearsal._chunk))
     Tasks(in_memory, notes).run([Fit(clone(estimator), rows)], rehearsal)
-    return Plan(
-        tuple(rehearsal.sweeps), tuple(notes), n_rows, chunk_rows, len(rehearsal._chunk)
-    )
+    return Plan(tuple(rehearsal.sweeps), tuple(notes), n_rows, chunk_rows, len(rehearsal._chunk))

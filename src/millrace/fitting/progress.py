@@ -22,6 +22,7 @@ class Bar:
         self._shown: Any = None
         self._task: Any = None
         self._sweep: tuple[int, Sequence[str], int | None] = (0, (), None)
+        self._sweep_begun = self._begun
 
     def begin(self, number: int, asked: Sequence[str], n_rows: int | None) -> None:
         """A sweep begins."""
@@ -31,10 +32,10 @@ class Bar:
 
     def rows(self, done: int) -> None:
         """So many rows of it are done."""
-        if self._shown is None:
-            if time.monotonic() - self._begun < PATIENCE:
-                return
+        if self._shown is None and time.monotonic() - self._begun > PATIENCE:
             self._show()
+        if self._shown is None:
+            return
         speed = done / max(time.monotonic() - self._sweep_begun, 1e-9)
         self._shown.update(self._task, completed=done, speed=f"{speed:,.0f} rows/s")
 

@@ -128,7 +128,7 @@ def scores(request: Fit, scorers: Mapping[str, Any], predicted: Predicted) -> di
     """
     answered = copy.copy(last_step(request.step))
     for method, answer in predicted.answers.items():
-        setattr(answered, method, _Returns(answer))
+        setattr(answered, method, _Returns(answer, method))
     anything = np.empty((len(next(iter(predicted.answers.values()))), 0))
     return {name: float(s(answered, anything, predicted.y)) for name, s in scorers.items()}
 
@@ -138,9 +138,7 @@ class _Returns:
     """A method that returns what it was made with."""
 
     answer: np.ndarray
-    __name__: str = "answered"
+    __name__: str
 
     def __call__(self, X: Any) -> np.ndarray:
         return self.answer
-
-

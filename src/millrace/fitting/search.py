@@ -65,7 +65,11 @@ def search(
         RandomizedSearchCV,
     )
 
-    kept = {"scoring": scoring, "refit": refit, "return_train_score": return_train_score}
+    kept: dict[str, Any] = {
+        "scoring": scoring,
+        "refit": refit,
+        "return_train_score": return_train_score,
+    }
     if n_iter is None:
         found: Any = GridSearchCV(clone(estimator), params, **kept)  # type: ignore[arg-type]
         chosen = list(ParameterGrid(params))  # type: ignore[arg-type]
@@ -74,7 +78,7 @@ def search(
             clone(estimator), params, n_iter=n_iter, random_state=random_state, **kept
         )  # type: ignore[arg-type]
         chosen = list(ParameterSampler(params, n_iter, random_state=random_state))  # type: ignore[arg-type]
-    candidates = [clone(estimator).set_params(**clone(p, safe=False)) for p in chosen]
+    candidates = [_with(estimator, p) for p in chosen]
     with session(
         table, target, weight=weight, folds=as_folds(folds, table, target), memory=memory,
         in_memory=in_memory, progress=progress,
@@ -85,13 +89,21 @@ def search(
         _set_results(found, chosen, evaluation)
         if refit:
             begun = now()
-            best = clone(estimator).set_params(**clone(found.best_params_, safe=False))
+            best = _with(estimator, found.best_params_)
             run.fit([Fit(best, run.data.rows())])
             found.best_estimator_, found.refit_time_ = best, now() - begun
             if hasattr(best, "feature_names_in_"):
                 found.feature_names_in_ = best.feature_names_in_
     keep_report(found, run.report)
     return found
+
+
+def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
+    """A clone with these parameters, of which estimators are cloned too."""
+    from sklearn.base import clone
+
+    copied: Any = clone(estimator)
+    return copied.set_params(**{name: clone(value, safe=False) for name, value in params.items()})
 
 
 def _set_results(found: Any, chosen: list[dict[str, Any]], evaluation: Evaluation) -> None:

@@ -270,4 +270,4 @@ def _part(table: Table, part: Any, what: str) -> Any:
 
 def _is_names(part: Any, names: Sequence[str]) -> bool:
     """Whether a list names columns; else it holds values."""
-    return isinstance(part, (list, tuple)) and 0 < len(part) and set(map(str, part)) <= set(names)
+    return isinstance(part, (list, tuple)) and bool(part) and set(map(str, part)) <= set(names)

@@ -279,7 +279,7 @@ class Sweep:
 
 def _part_of(chunk: Chunk, piece: int | None) -> Chunk | None:
     """The rows of one piece; None where there are none."""
-    if piece is WHOLE:
+    if piece is None:  # WHOLE
         return chunk if len(chunk) else None
     if chunk.fold is None:
         raise ValueError("rows are asked for by fold, but the data was not dealt into folds")

@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.errors import FitError, MillraceError, NotStreamableError
 from millrace.fitting.ways import Way, ways
-from millrace.solvers.registry import Decline
+from millrace.solvers.registry import Decline, lookup
 from millrace.solvers.rows import Ask, Fit, Fitted, Request
 
 
@@ -74,6 +74,8 @@ class Tasks:
         left = ways(request.step, request.rows, self._in_memory)
         task = Task(request, left, left[0].begin(request.step, request.rows))
         self._tasks[request.key] = task
+        if lookup(type(request.step)) is None and left[0].notable:
+            self._note(task, "there is no solver for it")
         return task
 
     def run(self, requests: Sequence[Fit], engine: Answers) -> list[Fitted]:
@@ -144,9 +146,13 @@ class Tasks:
         if len(task.left) == 1:
             raise NotStreamableError.of(rows.path, name, reason, _needed(rows))
         task.left = task.left[1:]
-        self._notes.append((rows.path, name, f"{task.way.name}, because {reason}"))
+        self._note(task, reason)
         task.generator = task.way.begin(step, rows)
         task.begun, task.waits_for, task.answers = False, [], {}
+
+    def _note(self, task: Task, reason: str) -> None:
+        step, path = task.request.step, task.request.rows.path
+        self._notes.append((path, type(step).__name__, f"{task.way.name}, because {reason}"))
 
     def _finish(self, task: Task, attributes: Mapping[str, Any]) -> None:
         request = task.request

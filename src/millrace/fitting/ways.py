@@ -23,10 +23,13 @@ class Way:
         Completes 'it is fitted ...': by its solver, batch by batch, in memory.
     begin : callable
         ``(estimator, rows)`` -> a generator as solvers are.
+    notable : bool
+        Whether a report should say that it was fitted in this way.
     """
 
     name: str
     begin: Callable[[Any, Rows], Generator[Any, Any, Mapping[str, Any]]]
+    notable: bool = True
 
 
 def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
@@ -37,14 +40,15 @@ def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
         raise FitError.at(rows.path, type(estimator).__name__, "it takes no sample weights")
     if solver is not None:
         fits = not rows.weighted or takes_weight(type(estimator))
-        found.append(Way("by its solver", solver if fits else _unweighted_only))
+        found.append(Way("by its solver", solver if fits else _unweighted_only, notable=False))
     elif _is_stateless(estimator):
-        found.append(Way("on its first rows, since it learns nothing from them", _on_head))
+        way = "on its first rows, since it learns nothing from them"
+        found.append(Way(way, _on_head, notable=False))
     if hasattr(estimator, "partial_fit"):
         found.append(Way("batch by batch through partial_fit", _by_partial_fit))
     if in_memory:
         found.append(Way("in memory", _in_memory))
-    return found or [Way("", _refuse)]
+    return found or [Way("", _refuse, notable=False)]
 
 
 def _has_weight(estimator: Any) -> bool:
@@ -66,7 +70,8 @@ def _on_head(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any
     head = rows.head
     if head is None:
         head = (yield rows.ask(Collect(most=50))).X
-    return _learned(clone(estimator).fit(head))
+    copied: Any = clone(estimator)
+    return _learned(copied.fit(head))
 
 
 def _by_partial_fit(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
@@ -81,7 +86,8 @@ def _in_memory(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, A
     found = yield rows.ask(Collect())
     given = {} if found.weight is None else {"sample_weight": found.weight}
     target = () if found.y is None else (found.y,)
-    return _learned(clone(estimator).fit(found.X, *target, **given))
+    copied: Any = clone(estimator)
+    return _learned(copied.fit(found.X, *target, **given))
 
 
 def _learned(fitted: Any) -> dict[str, Any]:

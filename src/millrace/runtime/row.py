@@ -20,30 +20,50 @@ Single = Callable[[Any], Any]
 
 
 class CellFunctions:
-    """The calls for a batch of one text or collection, by method; see `CompiledModel.call`."""
+    """The calls for a batch of one text, collection or number, by method; see `CompiledModel.call`."""
 
     def __init__(self, model: CompiledModel) -> None:
         self.model = model
-        self._of_method: dict[str, Single | None] = {}
+        self._of_method: dict[tuple[str, Any], Single | None] = {}
 
     def __call__(self, method: str, rows: Any) -> Any:
-        """The answer for a list or an array of objects that holds one cell; None for any other."""
+        """The answer for a list or an array that holds one cell; None for any other."""
         kind = type(rows)
-        if kind is not list and (kind is not np.ndarray or rows.dtype != object or rows.ndim != 1):
+        if kind is list:
+            dtype = _OBJECT
+        elif kind is np.ndarray and rows.ndim == 1:
+            dtype = _OBJECT if rows.dtype.kind == "O" else rows.dtype  # it may be another instance
+        else:
             return None
         if len(rows) != 1:
             return None
-        if method not in self._of_method:
-            self._of_method[method] = self._prepared(method)
-        single = self._of_method[method]
-        return None if single is None else single(rows[0])
-
-    def _prepared(self, method: str) -> Single | None:
-        if method not in self.model._names:
+        key = method, dtype
+        if key not in self._of_method:
+            self._of_method[key] = self._prepared(method, dtype)
+        single = self._of_method[key]
+        if single is None:
             return None
-        runnable: Any = self.model.runnable(method, ("object",))
-        plan = _plan(runnable, "single_of_cell")
-        return None if plan is None else plan.single_of_cell(runnable.collections)
+        return single(rows[0]) if dtype is _OBJECT else _batch_of(single(rows))
+
+    def _prepared(self, method: str, dtype: Any) -> Single | None:
+        of_cell = dtype is _OBJECT
+        if method not in self.model._names or not (of_cell or dtype.kind in "fiub"):
+            return None
+        runnable: Any = self.model.runnable(method, (str(dtype),))
+        plan = _plan(runnable, "single_of_cell" if of_cell else "single_of_array")
+        if plan is None or not dtype.isnative:
+            return None
+        return plan.single_of_cell(runnable.collections) if of_cell else plan.single_of_array()
+
+
+_OBJECT = np.dtype(object)
+
+
+def _batch_of(answer: Any) -> Any:
+    """The answer for one row as that of a batch; None where it is no number, and no array of them."""
+    if type(answer) is np.ndarray:
+        return answer[None, :]
+    return np.array([answer]) if isinstance(answer, np.number) else None
 
 
 class RowFunction:

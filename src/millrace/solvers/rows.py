@@ -139,17 +139,17 @@ class Rows:
         from_all = tuple(int(c) for c in columns)
         head = self.head
         if head is not None:
-            head = head.iloc[:, list(from_all)] if hasattr(head, "iloc") else head[:, list(from_all)]
+            head = (
+                head.iloc[:, list(from_all)] if hasattr(head, "iloc") else head[:, list(from_all)]
+            )
         names = None if self.names is None else tuple(self.names[c] for c in from_all)
         return replace(self, stage=Chosen(self.stage, from_all), names=names, head=head)
 
     def through(self, fitted: Any, made_by: str) -> Rows:
         """What a fitted transformer makes of these rows; `made_by` as in `Through`."""
-        head = None if self.head is None else fitted.transform(self.head)
+        head: Any = None if self.head is None else fitted.transform(self.head)
         names = tuple(map(str, head.columns)) if hasattr(head, "columns") else None
-        return replace(
-            self, stage=Through(self.stage, fitted, made_by), names=names, head=head
-        )
+        return replace(self, stage=Through(self.stage, fitted, made_by), names=names, head=head)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class Band(Statistic[Near, Near]):
     def of(self, batch: Batch) -> Near:
         glm, loss = self.problem, self.problem.loss
         assert isinstance(loss, SmoothPinball)
-        check_finite(batch, glm.who)
+        if glm.who:
+            check_finite(batch, glm.who)
         y, weight = glm._target(batch)
         w = np.ones(len(batch)) if weight is None else weight
         X: Any = batch.matrix

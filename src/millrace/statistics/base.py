@@ -231,15 +231,14 @@ def check_finite(batch: Batch, who: str, *, allow_nan: bool = False) -> None:
     bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
     if not bad.any():
         return
+    at = tuple(int(i) for i in np.argwhere(bad)[0])
     if batch.is_sparse:
-        at = int(np.argmax(bad))
-        row = int(np.searchsorted(batch.matrix.indptr, at, side="right")) - 1
-        column = int(batch.matrix.indices[at])
+        row = int(np.searchsorted(batch.matrix.indptr, at[0], side="right")) - 1
+        column = int(batch.matrix.indices[at[0]])
     else:
-        row, column = (int(i) for i in np.argwhere(bad)[0])
+        row, column = at
     name = batch.X.names[column] if isinstance(batch.X, Columns) else column
-    value = values[at] if batch.is_sparse else values[row, column]
-    raise FitError.non_finite(who, name, int(batch.row_numbers()[row]), float(value))
+    raise FitError.non_finite(who, name, int(batch.row_numbers()[row]), float(values[at]))
 
 
 class Statistic(ABC, Generic[State, Answer]):

@@ -260,36 +260,59 @@ IN_MEMORY = 1 << 30
 
 
 class Store:
-    """The array that a cache fills: in memory, or mapped from a file without a name."""
+    """The array that a sweep fills: in memory, or mapped from a file without a name."""
 
-    def __init__(self, shape: tuple[int, int], memory: int) -> None:
-        self.shape, self.memory = shape, memory
+    def __init__(self, shape: tuple[int, int], memory: int, dtype: Any = np.uint8) -> None:
+        self.shape, self.memory, self.dtype = shape, memory, np.dtype(dtype)
         self.array: np.ndarray | None = None
         self.lock = threading.Lock()
 
-    def codes(self) -> np.ndarray:
-        """The array: uint8 (n_features, n_samples)."""
+    def get(self) -> np.ndarray:
+        """The array."""
         with self.lock:
             if self.array is None:
                 self.array = self._new()
             return self.array
 
     def _new(self) -> np.ndarray:
-        size = self.shape[0] * self.shape[1]
+        size = self.shape[0] * self.shape[1] * self.dtype.itemsize
         if size <= self.memory:
-            return np.empty(self.shape, np.uint8)
+            return np.empty(self.shape, self.dtype)
         with tempfile.TemporaryFile(prefix="millrace-", suffix=".bins") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a crash
             except OSError as error:
                 raise FitError(
-                    f"The binned columns take {size:,} bytes of disk in {tempfile.gettempdir()!r}: "
+                    f"The fit needs {size:,} bytes of disk in {tempfile.gettempdir()!r}: "
                     f"{error.strerror}. Free some space, or name another folder with TMPDIR=..."
                 ) from error
-            return np.memmap(file, np.uint8, "r+", shape=self.shape)
+            return np.memmap(file, self.dtype, "r+", shape=self.shape)
 
     def __reduce__(self) -> Any:
-        return Store, (self.shape, self.memory)
+        return Store, (self.shape, self.memory, self.dtype)
+
+
+def span_of(batch: Batch, rows: np.ndarray | None) -> tuple[int, int]:
+    """First and last place of the rows of a batch among all rows.
+
+    Parameters
+    ----------
+    batch : Batch
+    rows : numpy.ndarray of int64, optional
+        The numbers of all rows, ascending, where they are not 0, 1, 2 ...
+
+    Raises
+    ------
+    FitError
+        They do not lie side by side.
+    """
+    places = batch.row_numbers()
+    if rows is not None:
+        places = np.searchsorted(rows, places)
+    first, stop = int(places[0]), int(places[-1]) + 1
+    if stop - first != len(batch):
+        raise FitError("The rows of a batch do not lie side by side in the table.")
+    return first, stop
 
 
 @dataclass(frozen=True)
@@ -319,7 +342,7 @@ class Filled:
         own = self.written
         if self.store is not None and self.spans:
             at = np.concatenate([np.arange(a, b) for a, b in self.spans])
-            own = (*own, (at, self.store.codes()[:, at]))
+            own = (*own, (at, self.store.get()[:, at]))
         return Filled, ((), own, self.low, self.high, None)
 
 
@@ -388,21 +411,14 @@ class BinnedCache(Statistic[Filled, Binned]):
 
         low = np.full(self.table.shape, np.inf, np.float32)
         high = np.full(self.table.shape, -np.inf, np.float32)
-        codes = self.store.codes()
-        places = self._places(batch)
-        first, stop = int(places[0]), int(places[-1]) + 1
-        if stop - first != len(batch):
-            raise FitError(f"{self.who}: the rows of a batch do not lie side by side")
+        codes = self.store.get()
+        first, stop = span_of(batch, self.rows)
         for start in range(0, len(batch), _BLOCK if batch.is_sparse else len(batch)):
             X = batch.matrix[start : start + _BLOCK].toarray() if batch.is_sparse else batch.matrix
             fill_bins(X, self.table, self.missing, self.single, first + start, codes)
             if self.single:
                 widen(X, codes, first + start, self.missing, low, high)
         return Filled(((first, stop),), (), low, high, self.store)
-
-    def _places(self, batch: Batch) -> np.ndarray:
-        rows = batch.row_numbers()
-        return rows if self.rows is None else np.searchsorted(self.rows, rows)
 
     def merge(self, left: Filled, right: Filled) -> Filled:
         return Filled(
@@ -414,7 +430,7 @@ class BinnedCache(Statistic[Filled, Binned]):
         )
 
     def finish(self, state: Filled) -> Binned:
-        codes = self.store.codes()
+        codes = self.store.get()
         count = sum(b - a for a, b in state.spans)
         for places, columns in state.written:
             codes[:, places] = columns

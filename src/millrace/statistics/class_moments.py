@@ -95,7 +95,9 @@ class ByClass:
     def of_all(self) -> np.ndarray:
         """Weighted products about the mean of all rows, of a `ClassScatter`."""
         within = self.second if self.pooled else self.second.sum(axis=0)
-        apart = (self.mean - self.total_mean) * np.sqrt(self.weights)[:, None]
+        places = (self.shift - self.shift[0]) + self.apart
+        centre = self.weights @ places / self.weights.sum()
+        apart = (places - centre) * np.sqrt(self.weights)[:, None]
         return within + apart.T @ apart
 
 
@@ -234,9 +236,8 @@ class ClassScatter(_OfClasses):
             found = gram.of(part)
             shift[k], apart[k] = found.shift, found.apart
             each[0 if self.pooled else k] += found.scatter
-        return replace(
-            begun, mean=mean, second=each[0] if self.pooled else each, pooled=self.pooled
-        )
+        second = each[0] if self.pooled else each
+        return replace(begun, shift=shift, apart=apart, second=second, pooled=self.pooled)
 
     def merge(self, left: ByClass, right: ByClass) -> ByClass:
         left, right = _together(left, right)

@@ -46,12 +46,12 @@ class Collect(Statistic[tuple[Batch, ...], Collected]):
         return left + right if self.most is None else _first(left + right, self.most)
 
     def finish(self, state: tuple[Batch, ...]) -> Collected:
-        ys = [labels(b.y) for b in state]
-        weights = [b.weight for b in state]
+        ys = [y for b in state if (y := labels(b.y)) is not None]
+        weights = [b.weight for b in state if b.weight is not None]
         return Collected(
             stacked([b.X for b in state]),
-            None if ys[0] is None else np.concatenate(ys),
-            None if weights[0] is None else np.concatenate([w for w in weights if w is not None]),
+            np.concatenate(ys) if ys else None,
+            np.concatenate(weights) if weights else None,
         )
 
 

@@ -110,13 +110,13 @@ def merged(left: CrossMoments, right: CrossMoments) -> CrossMoments:
     weight = left.weight + right.weight
     share = right.weight / weight if weight else 0.0
     apart = (right.shift - left.shift) + (right.apart - left.apart)
-    between = np.outer(apart, apart * (left.weight * share))
+    scaled = apart * np.sqrt(left.weight * share)
     return CrossMoments(
         left.rows + right.rows,
         weight,
         left.shift,
         left.apart + apart * share,
-        left.scatter + right.scatter + (between + between.T) / 2.0,
+        left.scatter + right.scatter + np.outer(scaled, scaled),
         left.n_features,
         left.flat,
         np.result_type(left.dtype, right.dtype),
@@ -293,7 +293,8 @@ def _about_mean(
     """Moments about the mean from sums about the shift; the last row of `sums` holds plain sums."""
     weight = float(sums[-1, -1])
     apart = sums[-1, :-1] / weight if weight else np.zeros(len(shift))
-    scatter = sums[:-1, :-1] - np.outer(apart, apart * weight)
+    scaled = apart * np.sqrt(weight)
+    scatter = sums[:-1, :-1] - np.outer(scaled, scaled)
     return CrossMoments(rows, weight, shift, apart, scatter, *kind)
 
 

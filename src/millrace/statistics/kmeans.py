@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Clusters(Statistic[ClusterSums, ClusterSums]):
     shift : numpy.ndarray of float64, optional
         Subtracted from dense rows (n_features,).
     who : str
-        The class whose name stands in errors.
+        The class whose name stands in errors about rows that are not finite; empty: they are known to be.
     """
 
     centers: np.ndarray
@@ -54,7 +54,8 @@ class Clusters(Statistic[ClusterSums, ClusterSums]):
     def of(self, batch: Batch) -> ClusterSums:
         from millrace.statistics.kernels.kmeans import add_rows
 
-        check_finite(batch, self.who)
+        if self.who:
+            check_finite(batch, self.who)
         found = ClusterSums(np.zeros(self.centers.shape), np.zeros(len(self.centers)))
         none, less = np.empty(0), _shift_of(batch, self.shift)
         for first, last, rows, label in assigned(batch, self.centers, self.shift):
@@ -171,25 +172,54 @@ def assigned(
 
     The array of labels is used again for the next block.
     """
-    from millrace.statistics.kernels.kmeans import nearest, nearest_rows
-
     X = batch.matrix
-    (n, p), dtype = X.shape, X.dtype
-    double = np.ascontiguousarray((-2.0 * centers).astype(dtype))
-    norms = (centers.astype(dtype) ** 2).sum(axis=1)
-    size = min(n, 4096 if batch.is_sparse else max(32, BLOCK_BYTES // (dtype.itemsize * (p + 8))))
-    best, label = np.empty(size, dtype), np.empty(size, np.int32)
-    block, scores = np.empty((0 if batch.is_sparse else p, size), dtype), np.empty((4, size), dtype)
-    less = _shift_of(batch, shift)
+    n = X.shape[0]
+    size = min(n, 4096 if batch.is_sparse else max(32, BLOCK_BYTES // (4 * (X.shape[1] + 8))))
+    label = np.empty(size, np.int32)
+    find = _sparse_finder(centers, X) if batch.is_sparse else _finder(batch, centers, shift, size)
     for first in range(0, n, size):
         last = min(first + size, n)
-        rows, m = X[first:last], last - first
-        if batch.is_sparse:
-            found = np.ascontiguousarray((rows @ double.T).T) + norms[:, None]
-            nearest(found, best[:m], label[:m])
-        else:
-            nearest_rows(rows, less, double, norms, block, scores, best, label)
-        yield first, last, rows, label[:m]
+        rows = X[first:last]
+        find(rows, label[: last - first])
+        yield first, last, rows, label[: last - first]
+
+
+def _finder(
+    batch: Batch, centers: np.ndarray, shift: np.ndarray | None, size: int
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """What fills in the labels of a block of dense rows of at most `size`."""
+    from millrace.statistics.kernels import kmeans as kernels
+
+    dtype, p = batch.matrix.dtype, batch.n_features
+    less = _shift_of(batch, shift)
+    double = np.ascontiguousarray((-2.0 * centers).astype(dtype))
+    norms = (centers.astype(dtype) ** 2).sum(axis=1)
+    f4 = np.float32
+    block, scores, best = np.empty((p, size), f4), np.empty((4, size), f4), np.empty(size, f4)
+    if dtype == f4:
+        return lambda rows, label: kernels.nearest_rows(
+            rows, less, double, norms, block, scores, best, label
+        )
+    with np.errstate(over="ignore"):
+        single, single_norms = double.astype(f4), norms.astype(f4)
+    second, squares = np.empty(size, f4), np.empty(size)
+    return lambda rows, label: kernels.nearest_rows_filtered(
+        rows, less, double, norms, single, single_norms, block, scores, best, second, label, squares
+    )
+
+
+def _sparse_finder(centers: np.ndarray, X: Any) -> Callable[[Any, np.ndarray], None]:
+    """What fills in the labels of a block of CSR rows."""
+    from millrace.statistics.kernels.kmeans import nearest
+
+    double = (-2.0 * centers).astype(X.dtype).T
+    norms = (centers.astype(X.dtype) ** 2).sum(axis=1)[:, None]
+
+    def find(rows: Any, label: np.ndarray) -> None:
+        scores = np.ascontiguousarray((rows @ double).T) + norms
+        nearest(scores, np.empty(len(label), X.dtype), label)
+
+    return find
 
 
 def _shift_of(batch: Batch, shift: np.ndarray | None) -> np.ndarray:

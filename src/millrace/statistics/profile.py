@@ -1,7 +1,8 @@
 """An overview of every column: what a person looks at first, and what preprocessing is chosen by."""
 
-# pyarrow ships no types.
+# pyarrow ships no types, and makes its functions when it is imported.
 # pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -97,7 +98,9 @@ class Profile(Statistic[tuple[_Part, ...], tuple[ColumnProfile, ...]]):
             return (_part("target", _arrow(batch.y)),)
         if not isinstance(batch.X, Columns):
             raise TypeError("a profile is made of the columns of a table, not of a matrix")
-        return tuple(_part(n, _arrow(a)) for n, a in zip(batch.X.names, batch.X.arrays, strict=True))
+        return tuple(
+            _part(n, _arrow(a)) for n, a in zip(batch.X.names, batch.X.arrays, strict=True)
+        )
 
     def merge(self, left: tuple[_Part, ...], right: tuple[_Part, ...]) -> tuple[_Part, ...]:
         return tuple(_joined(a, b) for a, b in zip(left, right, strict=True))

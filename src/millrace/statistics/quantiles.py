@@ -218,9 +218,19 @@ def _between(low: np.ndarray, high: np.ndarray, part: np.ndarray) -> np.ndarray:
     return np.where(part >= 0.5, high - gap * (1 - part), low + gap * part)
 
 
+def head_numbers(head: Any) -> np.ndarray:
+    """The first rows as float64 (n_rows, n_features); NaN for what is no number."""
+    if not hasattr(head, "iloc"):
+        return np.array(head, np.float64)
+    import pandas as pd
+
+    found: list[Any] = [pd.to_numeric(c, errors="coerce") for _, c in head.items()]
+    return np.column_stack([column.to_numpy(np.float64, na_value=np.nan) for column in found])
+
+
 def _from_head(head: Any, width: int) -> np.ndarray:
     """First splitters, from the first rows: each distinct value and the next number above it."""
-    values = head.to_numpy(np.float64) if hasattr(head, "iloc") else np.asarray(head, np.float64)
+    values = head_numbers(head)
     out = np.full((width, _SPLITTERS), _TOP)
     for j in range(width):
         keys = np.unique(keys_of(values[:, j][np.isfinite(values[:, j])]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from millrace.runtime.model import CompiledModel
 from millrace.statistics.collect import Collected
+from millrace.training.metrics import aligned, loss
 from millrace.training.pipelines import Task
 from millrace.training.result import Importance
 from millrace.training.roles import Role
@@ -26,27 +27,23 @@ def importances(
 
     Log loss for classes, root mean squared error for numbers.
     """
-    frame, y = sample.X, sample.y
+    frame, y = sample.X, np.asarray(sample.y)
     before = _loss(model, task, frame, y, classes)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(len(frame)) for _ in range(REPEATS)]
     found: list[Importance] = []
-    for role in roles:
-        if role.part == "left out":
-            continue
-        added = []
+    for column in (r.column for r in roles if r.part != "left out"):
+        added: list[float] = []
         for order in orders:
             shuffled = frame.copy(deep=False)
-            shuffled[role.column] = frame[role.column].to_numpy()[order]
-            shuffled[role.column] = shuffled[role.column].astype(frame[role.column].dtype)
+            shuffled[column] = frame[column].take(order).set_axis(frame.index)
             added.append(_loss(model, task, shuffled, y, classes) - before)
-        found.append(Importance(role.column, float(np.mean(added)), float(np.std(added))))
+        found.append(Importance(column, float(np.mean(added)), float(np.std(added))))
     return sorted(found, key=lambda i: -i.mean)
 
 
-def _loss(model: CompiledModel, task: Task, frame: Any, y: Any, classes: Any) -> float:
-    from sklearn.metrics import log_loss, root_mean_squared_error
-
-    if task == "regression":
-        return float(root_mean_squared_error(y, model.predict(frame)))
-    return float(log_loss(y, model.predict_proba(frame), labels=classes))
+def _loss(model: CompiledModel, task: Task, frame: Any, y: np.ndarray, classes: Any) -> float:
+    answers = {"predict": model.predict(frame)}
+    if task != "regression":
+        answers["predict_proba"] = aligned(model.predict_proba(frame), model.classes_, classes)
+    return loss(task, y, answers, classes)

@@ -12,7 +12,7 @@ from millrace.training.pipelines import Task
 from millrace.training.resample import Confusion, Ranking, Weighted, mean_of, r2_of, root_mean_of
 
 RESAMPLES, MOST = 200, 20_000
-"""Bootstrap samples, and rows of one; intervals from fewer rows than there are get narrower by the root."""
+"""Bootstrap samples, and most rows of one; an interval from fewer rows than there are is narrowed."""
 
 LEVEL = 0.95
 
@@ -54,10 +54,18 @@ def metrics(
     classes : numpy.ndarray, optional
         (n_classes,), sorted; a column of probabilities each.
     """
+
     def of(rows: Any) -> dict[str, Weighted]:
         return _functions(task, y[rows], {m: a[rows] for m, a in answers.items()}, classes)
 
     return _with_intervals(of, len(y))
+
+
+def loss(
+    task: Task, y: np.ndarray, answers: Mapping[str, np.ndarray], classes: Any = None
+) -> float:
+    """The comparison metric alone, without an interval."""
+    return _functions(task, y, answers, classes)[BETTER[task]](np.ones(len(y)))
 
 
 def difference(
@@ -120,6 +128,23 @@ def positions(classes: Any, labels: Any) -> np.ndarray:
     return np.searchsorted(classes, np.asarray(labels).astype(classes.dtype))
 
 
+def aligned(probability: np.ndarray, own: Any, classes: Any) -> np.ndarray:
+    """Probabilities with a column for every class: zero for one that the model has never seen.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        (n_samples, n_own)
+    own, classes : numpy.ndarray
+        The classes of the model, and all of them, sorted.
+    """
+    if len(own) == len(classes):
+        return probability
+    found = np.zeros((len(probability), len(classes)))
+    found[:, positions(classes, own)] = probability
+    return found
+
+
 def _functions(
     task: Task, y: np.ndarray, answers: Mapping[str, np.ndarray], classes: Any
 ) -> dict[str, Weighted]:
@@ -132,7 +157,9 @@ def _functions(
             "R²": r2_of(y, predicted),
         }
     code, probability = positions(classes, y), np.asarray(answers["predict_proba"], np.float64)
-    least = np.finfo(np.float64).eps  # as log_loss: a certain and wrong answer costs 36, not infinity
+    least = np.finfo(
+        np.float64
+    ).eps  # as log_loss: a certain and wrong answer costs 36, not infinity
     own = np.clip(probability[np.arange(len(code)), code], least, 1 - least)
     confusion = Confusion(code, positions(classes, predicted), len(classes))
     shared: dict[str, Weighted] = {

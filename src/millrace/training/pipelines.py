@@ -1,8 +1,8 @@
-"""The two candidates: preprocessing by the role of the columns, then a linear model or a boosted forest."""
+"""The two candidates: preprocessing by the role of columns, then a linear model or a boosted forest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from millrace.statistics.profile import ColumnProfile
@@ -17,18 +17,27 @@ TERMS, TOPICS = 2000, 30
 """Terms of a free text for the linear model, and directions that a forest sees of them."""
 
 
+FEWEST = 10
+"""Rows of a class from which the forest may hold out some of its own to know when to stop."""
+
+
 def candidates(
-    roles: Sequence[Role], profiles: Sequence[ColumnProfile], task: Task, random_state: int
+    roles: Sequence[Role],
+    profiles: Sequence[ColumnProfile],
+    target: ColumnProfile,
+    task: Task,
+    random_state: int,
 ) -> dict[str, Any]:
     """Name -> unfitted pipeline."""
-    missing = {p.name: p.missing > 0 for p in profiles}
+    holes = {r.column for r, p in zip(roles, profiles, strict=True) if p.missing}
+    rare = task != "regression" and min((target.counts or {}).values(), default=0) < FEWEST
     return {
-        "linear model": linear(roles, missing, task),
-        "boosted forest": boosted(roles, task, random_state),
+        "linear model": linear(roles, holes, task),
+        "boosted forest": boosted(roles, task, random_state, "auto" if not rare else False),
     }
 
 
-def linear(roles: Sequence[Role], missing: Mapping[str, bool], task: Task) -> Any:
+def linear(roles: Sequence[Role], incomplete: Collection[str], task: Task) -> Any:
     """Impute and scale numbers, one-hot categories, weigh terms; then a regularised linear model."""
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -37,25 +46,27 @@ def linear(roles: Sequence[Role], missing: Mapping[str, bool], task: Task) -> An
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    numbers = _named(roles, "number")
-    holes = [c for c in numbers if missing[c]]
-    whole = [c for c in numbers if not missing[c]]
+    numbers = _columns(roles, "number")
+    holes = [c for c in numbers if _name(roles, c) in incomplete]
+    whole = [c for c in numbers if c not in holes]
     parts: list[tuple[str, Any, Any]] = []
     if whole:
         parts.append(("numbers", StandardScaler(), whole))
     if holes:
         filled = make_pipeline(SimpleImputer(strategy="mean", add_indicator=True), StandardScaler())
         parts.append(("numbers with gaps", filled, holes))
-    if words := _named(roles, "category"):
+    if words := _columns(roles, "category"):
         encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE)
         parts.append(("categories", encoder, words))
-    for at, column in enumerate(_named(roles, "text")):  # a name with two underscores is refused
+    for at, column in enumerate(_columns(roles, "text")):  # a name with two underscores is refused
         parts.append((f"text {at}", TfidfVectorizer(max_features=TERMS), column))
     model: Any = Ridge() if task == "regression" else LogisticRegression(max_iter=1000)
     return make_pipeline(ColumnTransformer(parts), model)
 
 
-def boosted(roles: Sequence[Role], task: Task, random_state: int) -> Any:
+def boosted(
+    roles: Sequence[Role], task: Task, random_state: int, early_stopping: bool | str = "auto"
+) -> Any:
     """Categories as codes, numbers as they are, texts as a few directions; then histogram boosting."""
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import TruncatedSVD
@@ -64,7 +75,7 @@ def boosted(roles: Sequence[Role], task: Task, random_state: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    words, parts = _named(roles, "category"), []
+    words, parts = _columns(roles, "category"), []
     if words:
         encoder = OrdinalEncoder(
             handle_unknown="use_encoded_value",
@@ -73,21 +84,32 @@ def boosted(roles: Sequence[Role], task: Task, random_state: int) -> Any:
             max_categories=250,
         )
         parts.append(("categories", encoder, words))
-    if numbers := _named(roles, "number"):
+    if numbers := _columns(roles, "number"):
         parts.append(("numbers", "passthrough", numbers))
-    for at, column in enumerate(_named(roles, "text")):
+    for at, column in enumerate(_columns(roles, "text")):
         topics = make_pipeline(
             TfidfVectorizer(max_features=TERMS), TruncatedSVD(TOPICS, random_state=random_state)
         )
         parts.append((f"text {at}", topics, column))
-    forest = (
-        HistGradientBoostingRegressor
-        if task == "regression"
-        else HistGradientBoostingClassifier
+    forest: Any = (
+        HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     )
-    model = forest(categorical_features=list(range(len(words))) or None, random_state=random_state)
+    model = forest(
+        categorical_features=list(range(len(words))) or None,
+        early_stopping=early_stopping,
+        random_state=random_state,
+    )
     return make_pipeline(ColumnTransformer(parts, sparse_threshold=0), model)
 
 
-def _named(roles: Sequence[Role], part: str) -> list[str]:
-    return [r.column for r in roles if r.part == part]
+def _name(roles: Sequence[Role], column: str | int) -> str:
+    return roles[column].column if isinstance(column, int) else column
+
+
+def _columns(roles: Sequence[Role], part: str) -> list[Any]:
+    """The names of the columns that play a part; positions where names are made up: x0, x1 ...
+
+    A compiled model takes rows of the latter as an array too, so its source has to as well.
+    """
+    made_up = all(r.column == f"x{i}" for i, r in enumerate(roles))
+    return [i if made_up else r.column for i, r in enumerate(roles) if r.part == part]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from millrace.errors import MissingDependencyError, ModelFileError
 from millrace.fitting import FitReport
 from millrace.runtime.model import CompiledModel
 from millrace.statistics.profile import ColumnProfile
@@ -70,6 +74,10 @@ class TrainResult:
         The most important column first.
     sample : pandas.DataFrame
         Some held-out rows, for plots.
+    baseline : Candidate
+        What a model without columns does.
+    difference : Metric
+        By how much the other candidate is worse in the comparison metric.
     report : FitReport
     seconds : dict
         Stage -> seconds.
@@ -89,6 +97,8 @@ class TrainResult:
     y: np.ndarray
     importances: list[Importance]
     sample: Any
+    baseline: Candidate
+    difference: Metric
     report: FitReport
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
@@ -98,23 +108,46 @@ class TrainResult:
         """The better candidate."""
         return self.candidates[0]
 
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the compiled model (``.mill``), and beside it the scikit-learn object (``.joblib``).
+    def save(self, path: str | os.PathLike[str], beside: str = "joblib") -> list[Path]:
+        """Write the compiled model (``.mill``) and, beside it, the scikit-learn object.
+
+        Parameters
+        ----------
+        path : path-like
+        beside : {"joblib", "skops"}
+            How the scikit-learn object is written. Loading a joblib file can run any code; a skops file
+            names the types that it needs, to be allowed one by one.
 
         Returns
         -------
         list of Path
-            What was written.
-        """
-        import joblib
+            What was written; every file whole, or the old one.
 
+        Raises
+        ------
+        ModelFileError
+            A file cannot be written.
+        MissingDependencyError
+            skops is not installed.
+        """
+        if beside not in _WRITERS:
+            raise ValueError(f"beside is one of {', '.join(_WRITERS)}, got {beside!r}")
         path = Path(path)
-        self.model.save(path)
-        beside = path.with_suffix(".joblib")
-        new = beside.with_name(beside.name + ".new")
-        joblib.dump(self.estimator, new, compress=3)
-        os.replace(new, beside)
-        return [path, beside]
+        fitted = path.with_suffix(f".{beside}")
+        with whole_file(fitted) as new:  # first: it can be compiled again
+            _WRITERS[beside](self.estimator, new)
+        return [Path(self.model.save(path)), fitted]
+
+    def write_report(
+        self, path: str | os.PathLike[str], files: Sequence[str | os.PathLike[str]] = ()
+    ) -> Path:
+        """Write one self-contained HTML page about the training; `files` are what `save` returned."""
+        from millrace.training.report import render
+
+        text = render(self, [Path(f) for f in files])
+        with whole_file(Path(path)) as new:
+            new.write_text(text, encoding="utf-8")
+        return Path(path)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, for scripts."""
@@ -124,21 +157,73 @@ class TrainResult:
             "task": self.task,
             "best": self.best.name,
             "compared_by": BETTER[self.task],
+            "rows": self.target_profile.n,
             "held_out_rows": len(self.y),
             "metrics": {
-                c.name: {m.name: {"value": m.value, "low": m.low, "high": m.high} for m in c.metrics}
+                c.name: {
+                    m.name: {"value": m.value, "low": m.low, "high": m.high} for m in c.metrics
+                }
                 for c in self.candidates
             },
             "columns": {r.column: {"part": r.part, "note": r.note} for r in self.roles},
             "importances": {i.column: i.mean for i in self.importances},
             "seconds": dict(self.seconds),
             "fit": self.report.as_dict(),
+            "baseline": {m.name: m.value for m in self.baseline.metrics},
             "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.best.name} for {self.target!r} ({self.task}), {len(self.y):,} rows held out"]
+        lines = [
+            f"{self.best.name} for {self.target!r} ({self.task}), {len(self.y):,} rows held out"
+        ]
         for one in self.candidates:
             shown = ", ".join(f"{m.name} {m.value:.4g}" for m in one.metrics)
             lines.append(f"  {one.name}: {shown}")
         return "\n".join(lines)
+
+
+def _joblib(estimator: Any, path: Path) -> None:
+    import joblib
+
+    joblib.dump(estimator, path, compress=3)
+
+
+def _skops(estimator: Any, path: Path) -> None:
+    try:
+        import skops.io
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError.of("skops", "Writing a skops file", "skops") from error
+    skops.io.dump(estimator, path)
+
+
+_WRITERS: dict[str, Callable[[Any, Path], None]] = {"joblib": _joblib, "skops": _skops}
+
+
+@contextmanager
+def whole_file(path: Path) -> Generator[Path]:
+    """A name to write to; it takes the place of `path` when it is whole.
+
+    Raises
+    ------
+    ModelFileError
+        It cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(
+            suffix=path.suffix, prefix=f".{path.name}.", dir=path.parent
+        )
+        os.close(handle)
+        aside = Path(name)
+    except OSError as error:
+        raise ModelFileError.cannot_write(path, str(error)) from error
+    try:
+        yield aside
+        mask = os.umask(0)
+        os.umask(mask)
+        aside.chmod(0o666 & ~mask)
+        os.replace(aside, path)
+    except OSError as error:
+        raise ModelFileError.cannot_write(path, str(error)) from error
+    finally:
+        aside.unlink(missing_ok=True)

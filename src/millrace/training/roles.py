@@ -84,9 +84,30 @@ def _words(profile: ColumnProfile, present: int) -> Role:
         return Role(profile.name, "left out", DATES)
     several = profile.distinct is None or profile.distinct > max(50, 0.1 * present)
     if profile.words >= WORDS and several:
+        if profile.missing:
+            return Role(
+                profile.name, "left out", "free text of which some is missing; fill it first"
+            )
         return Role(profile.name, "text")
     if profile.distinct is None or (present > 20 and profile.distinct > MANY * present):
         count = f"more than {CAP:,}" if profile.distinct is None else f"{profile.distinct:,}"
         note = f"an identifier: {count} different values in {present:,} rows"
         return Role(profile.name, "left out", note)
-    return Role(profile.name, "category")
+    return Role(profile.name, "category", _mostly_numbers(shown))
+
+
+def _mostly_numbers(words: Sequence[str]) -> str:
+    """A hint where a few cells keep a column from being one of numbers."""
+    others = [w for w in words if not _is_float(w)]
+    if not 0 < len(others) <= 2 or len(words) < 5 * len(others) or len(words) < 6:
+        return ""
+    listed = " and ".join(map(_short, others))
+    return f"numbers but for {listed}; read such cells as missing and it is a number"
+
+
+def _is_float(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

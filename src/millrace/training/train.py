@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from millrace.compiler.build import compile
-from millrace.data import Table, scan
-from millrace.data.splits import Folds
+from millrace.data import Table
 from millrace.errors import FitError
 from millrace.fitting.engine import Progress
 from millrace.fitting.fit import Session, session
@@ -20,19 +20,28 @@ from millrace.fitting.scoring import Predicted, predictions
 from millrace.fitting.sweep import now
 from millrace.runtime.model import CompiledModel
 from millrace.solvers.rows import Ask, Fit, Fitted
-from millrace.statistics.profile import ColumnProfile, Profile
 from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
-from millrace.training.metrics import BETTER, metrics
-from millrace.training.pipelines import Task, candidates
+from millrace.training.look import Looked, look
+from millrace.training.metrics import BETTER, aligned, difference, metrics
+from millrace.training.opening import Counted, HeldOut, missing_targets, opened
+from millrace.training.pipelines import candidates
 from millrace.training.result import Candidate, TrainResult
-from millrace.training.roles import Role, roles_of
 
 SAMPLE = 2_000
-"""Held-out rows that plots and the permutation importance use."""
+"""Held-out rows that the permutation importance and the histograms of long columns use."""
 
-FEW_CLASSES = 20
-"""A target of whole numbers with at most so many values is taken for classes."""
+HELD = 1
+"""The part of the rows that is held out."""
+
+
+@runtime_checkable
+class Stages(Protocol):
+    """A `Progress` that is also told which stage begins."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+        ...
 
 
 def train(
@@ -43,6 +52,8 @@ def train(
     test_fraction: float = 0.2,
     memory: str | int | None = None,
     random_state: int = 0,
+    drop: Sequence[str] = (),
+    drop_missing_target: bool = False,
     progress: bool | Progress = True,
 ) -> TrainResult:
     """Fit a linear model and a boosted forest out of core, keep the better one, compiled.
@@ -52,15 +63,23 @@ def train(
     table : Table or table-like
         What `millrace.scan` takes, with column names.
     target : str
-        The column to predict. Other columns are used by their type; constants and identifiers are not.
+        The column to predict. Other columns are used by their type; constants, identifiers and dates
+        are left out, and the result says why.
     task : {"auto", "classification", "regression"}
         By default classification where the target has words, truth values or at most 20 whole numbers.
     test_fraction : float
-        Rows that are held out for the comparison, chosen by a hash of their number.
+        Share of the rows that are held out for the comparison, by a hash of their number; of every class
+        evenly.
     memory : str or int, optional
         As of `millrace.fit`.
     random_state : int
+        Of the split and of the forest.
+    drop : sequence of str
+        Columns to leave out.
+    drop_missing_target : bool
+        Leave out rows without a target; else they are an error.
     progress : bool or Progress
+        As of `millrace.fit`; one with a method ``stage`` is told the stages too.
 
     Returns
     -------
@@ -69,21 +88,26 @@ def train(
     Raises
     ------
     FitError
-        The target is absent, has missing values, or only one class.
+        The target is absent, has missing values or one value; no column is left to learn from.
+    MissingColumnsError, FileInputError, MemoryBudgetError
+    VerificationError
+        The compiled model does not answer as the fitted one does.
     """
     if not 0.01 <= test_fraction <= 0.5:
         raise ValueError(f"test_fraction must lie between 0.01 and 0.5, got {test_fraction}")
-    opened = table if isinstance(table, Table) else scan(table)
-    clock = _Clock()
-    folds = Folds(max(2, round(1 / test_fraction)), seed=random_state)
-    with session(opened, target, folds=folds, memory=memory, progress=progress) as run:
+    given, counted = opened(table, str(target), [str(c) for c in drop], drop_missing_target)
+    clock = _Clock(progress)
+    held = HeldOut(test_fraction, random_state)
+    with session(given, target, folds=cast(Any, held), memory=memory, progress=progress) as run:
         with clock.stage("look at the columns"):
-            looked = _look(run, target, task)
-        found = candidates(looked.roles, looked.profiles, looked.task, random_state)
+            looked = _look(run, given, str(target), task)
+        if looked.classes is not None:
+            held.stratify()
+        found = candidates(looked.roles, looked.profiles, looked.target, looked.task, random_state)
         with clock.stage("fit both candidates"):
-            fits = {n: Fit(e, replace(run.data.rows(n), left_out=0)) for n, e in found.items()}
+            fits = {n: Fit(e, replace(run.data.rows(n), left_out=HELD)) for n, e in found.items()}
             fitted = dict(zip(fits, run.fit(list(fits.values())), strict=True))
-        with clock.stage("predict the held-out rows"):
+        with clock.stage("compare on held-out rows"):
             tried, y, sample = _compare(run, fitted, looked)
     best = tried[0]
     with clock.stage("compile and verify"):
@@ -91,105 +115,135 @@ def train(
     with clock.stage("measure the columns"):
         scored = importances(model, looked.task, sample, looked.roles, looked.classes)
     result = TrainResult(
-        opened.describe_source(), target, looked.task, model, best.estimator, tried,
+        given.describe_source(), looked.target.name, looked.task, model, best.estimator, tried,
         looked.profiles, looked.roles, looked.target, looked.classes, y, scored, sample.X,
-        run.report, clock.seconds, _notes(looked.roles, run, model),
+        _baseline(looked, y), _difference(looked, tried, y), run.report, clock.seconds,
+        _notes(looked, run, counted, model),
     )  # fmt: skip
+    model.info = replace(
+        model.info,
+        provenance={
+            **model.info.provenance,
+            "training": _provenance(result, given, test_fraction, random_state),
+        },
+    )
     keep_report(best.estimator, run.report)
     return result
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """What the first sweep told."""
-
-    profiles: tuple[ColumnProfile, ...]
-    target: ColumnProfile
-    roles: tuple[Role, ...]
-    task: Task
-    classes: Any
-
-
-def _look(run: Session, target: str, wanted: str) -> _Looked:
-    """Profile all columns and choose their roles and the task."""
-    rows = run.data.rows()
-    profiles, of_target = run.engine.answer([rows.ask(Profile()), rows.ask(Profile(part="target"))])
-    (profile,) = of_target
-    profile = replace(profile, name=target)
-    task = _task(profile, wanted)
-    roles = roles_of(profiles)
-    if all(r.part == "left out" for r in roles):
-        listed = "; ".join(f"{r.column}: {r.note}" for r in roles)
-        raise FitError(f"No column is left to learn from: {listed}.")
-    classes = None if task == "regression" else np.unique(np.asarray(list(profile.counts or ())))
-    return _Looked(profiles, profile, roles, task, classes)
-
-
-def _task(target: ColumnProfile, wanted: str) -> Task:
-    from millrace.statistics.profile import is_number
-
-    numeric = is_number(target.type)
-    if wanted not in ("auto", "classification", "regression"):
-        raise ValueError(f"task is 'auto', 'classification' or 'regression', got {wanted!r}")
-    if wanted == "regression" and not numeric:
+def _look(run: Session, given: Table, target: str, task: str) -> Looked:
+    """The first sweep; where it is refused for missing targets, the error counts them all."""
+    try:
+        return look(run, target, task)
+    except FitError as error:
+        missing, total = missing_targets(given, target)
+        if missing == 0 or missing == total:
+            raise
         raise FitError(
-            f"Regression needs a target of numbers; column {target.name!r} holds {target.type}."
-        )
-    whole = numeric and target.counts is not None and all(float(v).is_integer() for v in target.counts)
-    few = target.distinct is not None and target.distinct <= FEW_CLASSES
-    if wanted == "regression" or (wanted == "auto" and numeric and not (whole and few)):
-        return "regression"
-    if target.counts is None:
-        raise FitError(
-            f"Column {target.name!r} has too many different values to be classes; for identifiers "
-            f"choose another target, for numbers pass task='regression'."
-        )
-    if len(target.counts) < 2:
-        raise FitError.one_class("A classifier", next(iter(target.counts), None))
-    return "binary" if len(target.counts) == 2 else "multiclass"
+            f"Column {target!r} has no value in {missing:,} of {total:,} rows. Fill it, or leave these "
+            f"rows out: drop_missing_target=True, on the command line --drop-missing-target."
+        ) from error
 
 
 def _compare(
-    run: Session, fitted: dict[str, Fitted], looked: _Looked
+    run: Session, fitted: dict[str, Fitted], looked: Looked
 ) -> tuple[list[Candidate], np.ndarray, Any]:
     """Predict the held-out rows with every candidate: the better one comes first."""
-    methods = ("predict",) if looked.task == "regression" else ("predict", "predict_proba")
-    held = replace(run.data.rows(), only=0)
-    asks = [predictions(f.request, methods, only=0) for f in fitted.values()]
-    *found, sample = run.engine.answer([*asks, Ask(held, Sample(SAMPLE, raw=True))])
+    methods = ("predict",) if looked.classes is None else ("predict", "predict_proba")
+    rows = replace(run.data.rows(), only=HELD)
+    asks = [predictions(f.request, methods, only=HELD) for f in fitted.values()]
+    *found, sample = run.engine.answer([*asks, Ask(rows, Sample(SAMPLE, raw=True))])
     tried: list[Candidate] = []
     answered: list[Predicted] = found
+    y = np.asarray(answered[0].y)
     for (name, one), predicted in zip(fitted.items(), answered, strict=True):
-        assert predicted.y is not None
-        scored = metrics(looked.task, predicted.y, predicted.answers, looked.classes)
-        tried.append(Candidate(name, one.estimator, scored, dict(predicted.answers)))
-    measure = BETTER[looked.task]
-    tried.sort(key=lambda c: c.metric(measure).value)
-    y = answered[0].y
-    assert y is not None
+        answers = dict(predicted.answers)
+        if looked.classes is not None:
+            own = one.estimator.classes_
+            answers["predict_proba"] = aligned(answers["predict_proba"], own, looked.classes)
+        scored = metrics(looked.task, y, answers, looked.classes)
+        tried.append(Candidate(name, one.estimator, scored, answers))
+    tried.sort(key=lambda c: c.metric(BETTER[looked.task]).value)
     return tried, y, sample.collected()
 
 
-def _notes(roles: tuple[Role, ...], run: Session, model: CompiledModel) -> list[str]:
-    """What a person should know: columns left out, steps that fell back."""
-    notes = [f"{r.column}: left out, {r.note}" for r in roles if r.part == "left out"]
+def _baseline(looked: Looked, y: np.ndarray) -> Candidate:
+    """What a model without columns would do: the shares of the classes, or the mean."""
+    if looked.classes is None:
+        answers = {"predict": np.full(len(y), looked.target.mean)}
+        return Candidate("always the mean", None, metrics("regression", y, answers), answers)
+    counts = looked.target.counts or {}
+    shares = np.array([counts[c] for c in looked.classes.tolist()]) / looked.target.n
+    answers = {
+        "predict": np.full(len(y), looked.classes[np.argmax(shares)]),
+        "predict_proba": np.tile(shares, (len(y), 1)),
+    }
+    found = metrics(looked.task, y, answers, looked.classes)
+    return Candidate("always the same shares", None, found, answers)
+
+
+def _difference(looked: Looked, tried: Sequence[Candidate], y: np.ndarray) -> Any:
+    return difference(looked.task, y, tried[0].answers, tried[1].answers, looked.classes)
+
+
+def _notes(
+    looked: Looked, run: Session, counted: Counted | None, model: CompiledModel
+) -> list[str]:
+    """What a person should know: rows left out, steps that fell back."""
+    notes: list[str] = []
+    if counted is not None and (left := counted.n_given - looked.target.n):
+        notes.append(f"{left:,} of {counted.n_given:,} rows are left out: they have no target")
+    if looked.task == "multiclass":
+        notes += _rare(looked)
     notes += [f"{path or name}: fitted {text}" for path, name, text in run.report.notes]
     notes += [
-        f"{path}: {status}, {reason}" for path, _, status, reason in model.info.steps if status != "native"
+        f"{path}: {status}, {reason}"
+        for path, _, status, reason in model.info.steps
+        if status != "native"
     ]
     return notes
+
+
+def _rare(looked: Looked, few: int = 10) -> list[str]:
+    counts = looked.target.counts or {}
+    rare = sorted(str(c) for c, n in counts.items() if n < few)
+    if not rare:
+        return []
+    listed = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
+    return [f"classes with fewer than {few} rows: {listed}; what is said of them is uncertain"]
+
+
+def _provenance(
+    result: TrainResult, table: Table, test_fraction: float, random_state: int
+) -> dict[str, Any]:
+    """What the model file remembers of the training: plain values."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": result.source,
+        "fingerprint": table.identity(),
+        "rows": result.target_profile.n,
+        "held_out_rows": len(result.y),
+        "test_fraction": test_fraction,
+        "random_state": random_state,
+        "target": result.target,
+        "task": result.task,
+        "model": result.best.name,
+        "scores": {m.name: [m.value, m.low, m.high] for m in result.best.metrics},
+    }
 
 
 class _Clock:
     """Seconds by stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: object) -> None:
         self.seconds: dict[str, float] = {}
+        self._told = progress if isinstance(progress, Stages) else None
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
+        """Time a stage."""
         begun = now()
+        if self._told is not None:
+            self._told.stage(name)
         yield
         self.seconds[name] = now() - begun
-
-

@@ -205,6 +205,9 @@ def _starts(ends: Array) -> Array:
 
 # -- collections ---------------------------------------------------------------------------
 
+_MANY = 1024
+"""So many rows or names are worth a look whether the same ones come again and again."""
+
 _Parts = tuple[Array, Array, Array]
 """The entries of all rows in turn: their columns, their values, and how many each row has."""
 
@@ -261,6 +264,25 @@ class FeatureSpreader:
 
     # -- known names -----------------------------------------------------------------------
     def _labels(self, cells: list[Any]) -> _Parts:
+        """The labels of every row; of rows that are alike once, where many are."""
+        if len(cells) < _MANY:
+            return self._labels_of(cells)
+        keys = list(map(tuple, cells))
+        number = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+        if 4 * len(number) > len(keys):
+            return self._labels_of(keys)
+        try:
+            columns, _, each = self._labels_of(list(number))
+        except UnknownCategoryError:  # it has to name the row
+            return self._labels_of(keys)
+        alike = np.fromiter(map(number.__getitem__, keys), np.int64, len(keys))
+        lengths = each[alike]
+        starts = (np.cumsum(each) - each)[alike]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        columns = columns[np.repeat(starts, lengths) + within]
+        return columns, np.ones(len(columns), self.dtype), lengths
+
+    def _labels_of(self, cells: list[Any]) -> _Parts:
         get = (self.columns or {}).get
         columns: list[int] = []
         lengths: list[int] = []
@@ -274,7 +296,8 @@ class FeatureSpreader:
                 found.discard(None)
             columns.extend(found)  # pyright: ignore[reportArgumentType]  # without None by now
             lengths.append(len(found))
-        return np.array(columns, np.int64), np.ones(len(columns), self.dtype), np.array(lengths)
+        ones = np.ones(len(columns), self.dtype)
+        return np.array(columns, np.int64), ones, np.array(lengths, np.int64)
 
     def _named(self, cells: list[Any], get: Callable[[Any], int | None]) -> _Parts:
         columns: list[int] = []
@@ -305,8 +328,6 @@ class FeatureSpreader:
 
     # -- hashed names ----------------------------------------------------------------------
     def _hashed(self, names: list[Any], values: list[Any] | None, lengths: Array) -> _Parts:
-        from millrace.backends.numba.kernels.terms import hash_names
-
         if values is None:
             numbers = np.ones(len(names))
         else:
@@ -320,7 +341,7 @@ class FeatureSpreader:
             names = list(compress(names, kept.tolist()))
             rows = np.repeat(np.arange(len(lengths)), lengths)[kept]
             numbers, lengths = numbers[kept], np.bincount(rows, minlength=len(lengths))
-        hashes = hash_names(*_encoded(names)).astype(np.int64)
+        hashes = _hashed_names(names)
         if self.op.alternate_sign:
             numbers = np.where(hashes < 0, -numbers, numbers)
         if self.dtype.kind in "iu":  # Python's integers refuse what does not fit, as in the source
@@ -348,9 +369,14 @@ def _numbered(names: list[Any], values: list[Any], separator: str) -> tuple[list
     """Text values as part of the name, which then counts 1."""
     names, values = names.copy(), values.copy()
     kinds = list(map(type, values))
-    if kinds.count(float) + kinds.count(int) + kinds.count(str) == len(kinds):
+    n_texts = kinds.count(str)
+    if kinds.count(float) + kinds.count(int) + n_texts == len(kinds):
+        if 8 * n_texts > len(kinds):
+            told = zip(names, values, kinds, strict=True)
+            names = [f"{n!s}{separator}{v}" if k is str else n for n, v, k in told]
+            return names, [1.0 if k is str else v for v, k in zip(values, kinds, strict=True)]
         at = -1
-        for _ in range(kinds.count(str)):  # the quickest way to the few places of one type
+        for _ in range(n_texts):  # the quickest way to the few places of one type
             at = kinds.index(str, at + 1)
             names[at], values[at] = f"{names[at]!s}{separator}{values[at]}", 1.0
         return names, values
@@ -358,6 +384,24 @@ def _numbered(names: list[Any], values: list[Any], separator: str) -> tuple[list
         if isinstance(value, str):
             names[at], values[at] = f"{names[at]!s}{separator}{value!s}", 1.0
     return names, values
+
+
+def _hashed_names(names: list[Any]) -> Array:
+    """The hash of every name (int64); each name once, where the same ones come again and again."""
+    from millrace.backends.numba.kernels.terms import hash_names
+
+    if len(names) >= _MANY and _come_again(names[:_MANY]):
+        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        own = hash_names(*_encoded(list(number))).astype(np.int64)
+        return own[np.fromiter(map(number.__getitem__, names), np.int64, len(names))]
+    return hash_names(*_encoded(names)).astype(np.int64)
+
+
+def _come_again(names: list[Any]) -> bool:
+    try:
+        return 4 * len(set(names)) < len(names)
+    except TypeError:  # one is no text, of which `_encoded` speaks
+        return False
 
 
 def _encoded(names: list[Any]) -> tuple[Array, Array]:

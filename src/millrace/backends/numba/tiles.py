@@ -248,6 +248,10 @@ class Writer:
             raise NotTiled
         given = tuple(self.filled(self.converted(c, dtype)) for c in columns)
         op = kernel.DOT_8 if dtype == "float64" else kernel.DOT_4
+        if weights.shape[1] == 1:
+            if dtype == "float32":  # OpenBLAS has another order for it
+                raise NotTiled
+            op = kernel.DOT_ALONE_8
         answers = []
         for row in weights.T.astype(dtype):
             answers.append(Column(dtype))

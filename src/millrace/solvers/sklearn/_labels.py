@@ -21,7 +21,8 @@ def source_checks(estimator: Any, n_classes: int = 2) -> None:
 
     changes = {"class_weight": None, "warm_start": False, "max_iter": 1, "verbose": 0}
     known = estimator.get_params(deep=False)
-    trial = clone(estimator).set_params(**{k: v for k, v in changes.items() if k in known})
+    trial: Any = clone(estimator)
+    trial.set_params(**{k: v for k, v in changes.items() if k in known})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         X = np.arange(float(n_classes))[:, None]

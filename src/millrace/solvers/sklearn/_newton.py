@@ -10,6 +10,7 @@ search of several lengths in one sweep take over.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -167,6 +168,7 @@ def minimise(
     for n_sweeps in range(1, MOST_SWEEPS + 1):
         want = newton or (correction is None and not sample.complete)
         sums: Sums = yield rows.ask(problem.sums([w], want))
+        problem = replace(problem, who="")  # the rows are finite
         point = _point(problem, w, sums)
         if best is not None and not _no_worse(point.total, best.total):
             w = yield from _shorter(rows, problem, best, w)
@@ -177,22 +179,20 @@ def minimise(
         best = point
         if n_sweeps > 15 and _mean_gradient(problem, point, sums.weight) <= 1e-2 * tol:
             return w, n_sweeps
-        if newton:
-            new = _newton_step(problem, point)
-        else:
-            new, correction, point = _model_step(problem, sample, point, correction)
-        moved = _moved(new - w, w, _hessian(point))
-        if (
-            not newton
-            and 0.1 * _moved(_newton_step(problem, point) - w, w, _hessian(point)) > moved
-        ):
-            newton = True  # the model has no minimum nearby: it is not convex here
-            continue
+        step = None if newton else _model_step(problem, sample, point, correction)
+        if step is not None:
+            correction = step.correction
+            newton = not step.sound
+            if newton:
+                continue
+        new = _newton_step(problem, point) if step is None else step.new
+        moved = _moved(new - w, w, _hessian(point)) if step is None else step.moved
         ratio = moved / last
         last, w = moved, new
         if moved <= 0.01 * CLOSE or (moved * ratio <= CLOSE and n_sweeps > 1):
             return w, n_sweeps
         newton = newton or (ratio > 0.1 and n_sweeps > 1)
+    _warn(n_sweeps=MOST_SWEEPS)
     return w, MOST_SWEEPS
 
 
@@ -219,6 +219,16 @@ def _point(problem: Problem, w: np.ndarray, sums: Sums) -> _Point:
         slope = problem.factor * sums.gradient[0].ravel() + problem.linear
         curve = None if sums.hessian is None else problem.factor * sums.hessian
     return _Point(w, total if np.isfinite(total) else np.inf, slope, curve)
+
+
+def _warn(n_sweeps: int) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(
+        f"The optimum was not reached in {n_sweeps} sweeps; scale the columns or penalise more.",
+        ConvergenceWarning,
+        stacklevel=2,
+    )
 
 
 def _no_worse(new: float, old: float) -> bool:
@@ -256,10 +266,24 @@ def _every(batch: Batch, step: int) -> Batch:
     return Batch(batch.first, batch.matrix[::step], y, weight, batch.row_numbers()[::step])
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A step of the corrected sample.
+
+    `sound` is False where its objective has no minimum nearby, being not convex: Newton's step for the
+    exact gradient is then much longer.
+    """
+
+    new: np.ndarray
+    correction: np.ndarray
+    moved: float
+    sound: bool
+
+
 def _model_step(
     problem: Problem, sample: Sampled, point: _Point, correction: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, _Point]:
-    """The minimum of the corrected sample, the correction of its Hessian, and the point with that."""
+) -> _Step:
+    """The minimum of the corrected sample, and the correction of its Hessian."""
     share = sample.n_rows / len(sample.batch)
     here = problem.sums([point.w], True).of(sample.batch)
     assert here.hessian is not None
@@ -269,8 +293,12 @@ def _model_step(
         correction = np.zeros_like(curve) if point.hessian is None else point.hessian - curve
     slope = point.slope - problem.linear - scale * here.gradient[0].ravel()
     fix = _Correction(share, slope, correction, point.w)
-    here_too = replace(point, hessian=scale * here.hessian + correction)
-    return _minimum(problem, sample.batch, point.w, fix, 1e-12, 30), correction, here_too
+    new = _minimum(problem, sample.batch, point.w, fix, 1e-12, 30)
+    hessian = scale * here.hessian + correction
+    newton = _newton_step(problem, replace(point, hessian=hessian))
+    moved = _moved(new - point.w, point.w, hessian)
+    sound = 0.1 * _moved(newton - point.w, point.w, hessian) <= moved
+    return _Step(new, correction, moved, sound)
 
 
 def _minimum(
@@ -279,6 +307,7 @@ def _minimum(
     """Newton's method on rows in memory."""
     problem = replace(problem, factor=problem.factor * fix.share)
     point, last = _local(problem, batch, w, fix), 1.0
+    problem = replace(problem, who="")
     for _ in range(most):
         target = _newton_step(problem, point)
         new = point

@@ -26,8 +26,9 @@ def working_copy(estimator: Any) -> Any:
     """An unfitted clone whose parameters are validated as scikit-learn validates them."""
     from sklearn.base import clone
 
-    work = clone(estimator)
-    work._validate_params()
+    work: Any = clone(estimator)
+    if hasattr(work, "_parameter_constraints"):
+        work._validate_params()
     return work
 
 

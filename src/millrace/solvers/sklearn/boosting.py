@@ -8,7 +8,7 @@ held; per row there are the bytes, and about 24 bytes for each tree of an iterat
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,17 +102,18 @@ def _numeric(work: Any, rows: Rows) -> Generator[Any, Any, tuple[Rows, list[Any]
         encoded_missing_value=np.nan,
         dtype=np.float64,
     )
-    checked = FunctionTransformer(partial(check_array, dtype=[np.float64], ensure_all_finite=False))
+    kinds: Any = [np.float64]
+    checked = FunctionTransformer(partial(check_array, dtype=kinds, ensure_all_finite=False))
     both = ColumnTransformer(
         [("encoder", encoder, categorical), ("numerical", checked, ~categorical)]
     )
     both.set_output(transform="default")
-    fitted = yield rows.fit(both, "preprocessor")
+    fitted = yield rows.unweighted().fit(both, "preprocessor")  # encoders take no weights
     work._preprocessor = fitted.estimator
     known = work._check_categories()
     work._is_categorical_remapped = np.zeros(len(categorical), dtype=bool)
     work._is_categorical_remapped[fitted.estimator.output_indices_["encoder"]] = True
-    return fitted.rows, known
+    return replace(fitted.rows, weighted=rows.weighted), known
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,12 @@ def _plan(work: Any, estimator: Any, target: TargetRows) -> _Plan:
     n, y = target.n_samples, target.y.astype(np.float64)
     weight = work._finalize_sample_weight(target.weight, y)
     stops = n > 10_000 if work.early_stopping == "auto" else work.early_stopping
-    train = None
+    train: Any = None
     if stops and work.validation_fraction is not None:
         stratify = y if target.classes is not None else None
+        fraction = work.validation_fraction
         train, _ = train_test_split(
-            np.arange(n), test_size=work.validation_fraction, stratify=stratify, random_state=seed
+            np.arange(n), test_size=fraction, stratify=stratify, random_state=seed
         )
         n = len(train)
         weight = None if weight is None else weight[train]
@@ -226,7 +228,7 @@ class _Columns:
         """Column-major uint8 (n_samples, n_features)."""
         if self.rows is None:
             return self.codes.T.view(_Bytes)
-        out = Store((self.shape[1], self.shape[0]), self.memory).codes()
+        out = Store((self.shape[1], self.shape[0]), self.memory).get()
         for own, column in zip(out, self.codes, strict=True):
             np.take(column, self.rows, out=own)
         return out.T.view(_Bytes)
@@ -258,9 +260,9 @@ def _boost(
     fed.random_state, fed.mapper = plan.generator, mapper
     y = target.y if target.classes is None else target.classes[target.y]
     fed.fit(columns, y.reshape(-1), sample_weight=target.weight)
-    del fed.mapper
-    params = set(work.get_params(deep=False))
-    return {name: value for name, value in vars(fed).items() if name not in params}
+    # Stopping by a score leaves the bound method that it had patched, which a class has anyway.
+    left_out = {"mapper", "_raw_predict", *work.get_params(deep=False)}
+    return {name: value for name, value in vars(fed).items() if name not in left_out}
 
 
 def examples() -> Iterator[Example]:

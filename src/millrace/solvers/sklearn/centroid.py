@@ -77,7 +77,7 @@ def _priors(priors: Any, found: ByClass) -> np.ndarray:
 
 def _data() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(50)
-    y = rng.choice(["a", "b", "c"], 200)
+    y = rng.choice(["a", "b", "c"], 200).astype(object)
     return rng.normal(size=(200, 5)) + 0.7 * (y == "b")[:, None] + 100.0, y
 
 

@@ -43,12 +43,43 @@ def pipeline(estimator: Any, rows: Rows) -> Asking:
             )
         fitted = yield at.fit(step, name)
         steps[i] = (name, fitted.estimator)
-        at = fitted.rows
+        at = _of_one_column(fitted) if takes_series(step) else fitted.rows
     name, last = steps[-1]
     if last is not None and last != "passthrough":
         fitted = yield replace(at, weighted=rows.weighted).fit(last, name)
         steps[-1] = (name, fitted.estimator)
     return {"steps": steps}
+
+
+def takes_series(step: Any) -> bool:
+    """Whether an estimator takes one column as a series, as vectorizers of texts do."""
+    if hasattr(step, "steps"):
+        return takes_series(step.steps[0][1])
+    if hasattr(step, "transformer_list"):
+        return any(takes_series(one) for _, one in step.transformer_list)
+    if not hasattr(step, "__sklearn_tags__"):
+        return False
+    tags = step.__sklearn_tags__().input_tags
+    return tags.string and not tags.two_d_array
+
+
+class OneColumn:
+    """A fitted transformer of a series, as one of tables with one column."""
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def transform(self, X: Any) -> Any:
+        """What the transformer makes of the only column, or of the series itself."""
+        if getattr(X, "ndim", 1) == 2:
+            X = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
+        return self.transformer.transform(X)
+
+
+def _of_one_column(fitted: Fitted) -> Rows:
+    request = fitted.request
+    made = request.rows.through(OneColumn(fitted.estimator), f"{request.key} of a series")
+    return replace(made, path=request.asked_by)
 
 
 def _fits_crosswise(step: Any) -> bool:
@@ -70,7 +101,7 @@ def column_transformer(estimator: Any, rows: Rows) -> Asking:
     for name, step, columns, weight in work._iter(
         fitted=False, column_as_labels=False, skip_drop=True, skip_empty_columns=True
     ):
-        part = _selected(work, rows, name, columns)
+        part = _selected(work, rows, name, step, columns)
         requests.append(part.fit(_part(work, step), name))
         names.append(name)
         weights.append(weight)
@@ -120,12 +151,22 @@ def _part(work: Any, step: Any) -> Any:
     return passing.set_output(transform=_get_output_config("transform", work)["dense"])
 
 
-def _selected(work: Any, rows: Rows, name: str, columns: Any) -> Rows:
+def _takes_table(step: Any) -> bool:
+    """Whether it refuses a series; a FunctionTransformer takes what its function takes."""
+    function = isinstance(step, library("sklearn.preprocessing").FunctionTransformer)
+    return not (function or takes_series(step)) and hasattr(step, "__sklearn_tags__")
+
+
+def _selected(work: Any, rows: Rows, name: str, step: Any, columns: Any) -> Rows:
     """The columns of one part; with a head of one dimension where they are one scalar."""
+    from sklearn.compose._column_transformer import _ERR_MSG_1DCOLUMN
     from sklearn.utils import _safe_indexing
 
     part = rows.chosen(work._transformer_to_input_indices[name])
-    return replace(part, head=_safe_indexing(rows.head, columns, axis=1))
+    head: Any = _safe_indexing(rows.head, columns, axis=1)
+    if head.ndim == 1 and step != "passthrough" and _takes_table(step):
+        raise ValueError(_ERR_MSG_1DCOLUMN)
+    return replace(part, head=head)
 
 
 def _is_sparse(work: Any, requests: list[Any], transformers: list[Any], heads: list[Any]) -> Asking:
@@ -301,7 +342,7 @@ def examples() -> Iterator[Example]:
         "positions, slices and masks",
         made(
             ("n", SimpleImputer(), slice(0, 2)),
-            ("w", OneHotEncoder(drop="first"), [2]),
+            ("w", OneHotEncoder(drop="first"), [2, 3]),
             ("m", MinMaxScaler(), [False, False, False, False, True]),
             remainder="drop",
             sparse_threshold=1.0,
@@ -335,6 +376,8 @@ def examples() -> Iterator[Example]:
 
     yield Example("pipeline of a union", union)
 
+    lengths = make_pipeline(CountVectorizer(analyzer="char"), StandardScaler(with_mean=False))
+    yield Example("a pipeline on one column of texts", made(("t", lengths, "kind")))
     encoders = library("sklearn.preprocessing")
     yield Example(
         "target encoder beside others",

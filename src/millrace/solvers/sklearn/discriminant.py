@@ -53,6 +53,8 @@ def _shrunk(covariance: np.ndarray, shrinkage: float | None) -> np.ndarray:
 @solves("sklearn.discriminant_analysis.LinearDiscriminantAnalysis")
 def linear_discriminant(estimator: Any, rows: Rows) -> Steps:
     """Exact to 1e-8 of the coefficients for covariances that are well conditioned."""
+    from sklearn.utils.multiclass import unique_labels
+
     estimator._validate_params()
     found: ByClass = yield _ask(estimator, rows, pooled=estimator.priors is None)
     _checked(estimator, found)
@@ -83,7 +85,7 @@ def linear_discriminant(estimator: Any, rows: Rows) -> Steps:
     elif n_classes == 2:
         own |= in_dtype({"coef_": coef, "intercept_": intercept}, found.dtype)
     return {
-        "classes_": found.classes,
+        "classes_": unique_labels(found.classes),
         **in_dtype(attributes, found.dtype),
         **own,
         "_max_components": most,
@@ -248,7 +250,7 @@ def _data(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(70)
     y = rng.integers(0, n_classes, 240)
     X = rng.normal(size=(240, 4)) @ (np.eye(4) + 0.4 * rng.normal(size=(4, 4)))
-    return X + y[:, None] * [1.0, 0.5, -0.5, 0.2] + 30.0, np.array(list("abcd"))[y]
+    return X + y[:, None] * [1.0, 0.5, -0.5, 0.2] + 30.0, np.array(list("abcd"), object)[y]
 
 
 def _confidence(estimator: Any, X: Any, y: Any) -> float:

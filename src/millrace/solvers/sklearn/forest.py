@@ -168,7 +168,8 @@ def examples() -> Iterator[Example]:
     ]  # fmt: skip
     for name, cls, kind, missing, params in cases:
         settings = {"n_estimators": 6, **params}
-        yield Example(f"{cls.__name__} {name}", _made(cls, kind, missing, settings))
+        make = _made(cls, kind, missing, settings)
+        yield Example(f"{cls.__name__} {name}", make, weight=True)
 
     def many(cls: Any, source: Any, **params: Any) -> Any:
         return lambda: (cls(n_estimators=20, random_state=0, **params), *source())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from millrace.statistics.sample import Sampled
     "sklearn.linear_model.TweedieRegressor",
     weight=True,
 )
-def generalized_linear(estimator: Any, rows: Rows):
+def generalized_linear(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """One sweep for a sample, then those of `minimise`; exact up to 1e-8 of the largest coefficient."""
     estimator._validate_params()
     loss = _loss(estimator)
@@ -86,7 +86,8 @@ def _data(positive: bool = False, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 def _tight(estimator: Any) -> Any:
     from sklearn.base import clone
 
-    newton = clone(estimator).set_params(solver="newton-cholesky", tol=1e-12, max_iter=1000)
+    copy: Any = clone(estimator)
+    newton = copy.set_params(solver="newton-cholesky", tol=1e-12, max_iter=1000)
     return newton if getattr(estimator, "power", 1) else newton.set_params(tol=1e-10)
 
 

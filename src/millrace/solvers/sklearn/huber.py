@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +26,14 @@ class Outliers(PerRow):
     bound: float
 
     def values(self, batch: Batch) -> np.ndarray:
-        return np.abs(batch.target - batch.matrix @ self.coef - self.intercept) > self.bound
+        X, found = batch.matrix, np.empty(len(batch))
+        for first in range(0, len(batch), 4096):
+            found[first : first + 4096] = X[first : first + 4096] @ self.coef
+        return np.abs(batch.target - found - self.intercept) > self.bound
 
 
 @solves("sklearn.linear_model.HuberRegressor", weight=True)
-def huber_regressor(estimator: Any, rows: Rows):
+def huber_regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """A sweep for a sample, those of `minimise`, and one for ``outliers_``, a byte a row."""
     estimator._validate_params()
     sample: Sampled = yield rows.ask(sample_of(rows))
@@ -72,7 +75,8 @@ def huber_regressor(estimator: Any, rows: Rows):
 def _tight(estimator: Any) -> Any:
     from sklearn.base import clone
 
-    return clone(estimator).set_params(tol=1e-10, max_iter=100_000)
+    copy: Any = clone(estimator)
+    return copy.set_params(tol=1e-10, max_iter=100_000)
 
 
 def examples() -> Iterator[Example]:

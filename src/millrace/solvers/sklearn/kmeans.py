@@ -1,4 +1,4 @@
-"""KMeans and MiniBatchKMeans: Lloyd's iterations, a sweep each.
+"""KMeans and MiniBatchKMeans: Lloyd's iterations, a sweep each. BisectingKMeans in memory only.
 
 With given centres the iterations are those of scikit-learn. Otherwise the centres are chosen, and brought
 to convergence, on a sample in memory, by scikit-learn itself; the sweeps go on from there.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from millrace.errors import FitError
-from millrace.solvers.registry import Example, solves
+from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._newton import sample_of
 from millrace.solvers.sklearn._working import learned, working_copy
@@ -24,7 +24,7 @@ from millrace.statistics.sample import Sampled
 
 
 @solves("sklearn.cluster.KMeans", weight=True)
-def kmeans(estimator: Any, rows: Rows):
+def kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own answer for given centres (up to 1e-6) and for tables that fit in the sample."""
     work = working_copy(estimator)
     given = not isinstance(estimator.init, str) and not callable(estimator.init)
@@ -58,7 +58,7 @@ def kmeans(estimator: Any, rows: Rows):
 
 
 @solves("sklearn.cluster.MiniBatchKMeans", weight=True)
-def mini_batch_kmeans(estimator: Any, rows: Rows):
+def mini_batch_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Every row in every step instead of random batches: an inertia at least as low as the source's."""
     from sklearn.cluster import KMeans
 
@@ -86,12 +86,24 @@ def mini_batch_kmeans(estimator: Any, rows: Rows):
     return attributes
 
 
+@solves("sklearn.cluster.BisectingKMeans", weight=True)
+def bisecting_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+    """scikit-learn's own fit, for tables that fit in the sample; others are declined."""
+    work = working_copy(estimator)
+    sample: Sampled = yield rows.ask(sample_of(rows))
+    _check_size(estimator, sample)
+    if not sample.complete:
+        raise Decline("each of its splits would read the whole table many times")
+    return _in_memory(work, sample)
+
+
 def _lloyd(
     rows: Rows, centers: np.ndarray, shift: np.ndarray | None, tol: float, most: int
 ) -> Generator[Any, Any, tuple[np.ndarray, int]]:
     """Steps until the centres move by `tol` at most (a squared distance), or not at all."""
     for n_iter in range(1, most + 1):
-        found: ClusterSums = yield rows.ask(Clusters(centers, shift))
+        who = "KMeans" if n_iter == 1 else ""
+        found: ClusterSums = yield rows.ask(Clusters(centers, shift, who))
         empty = np.flatnonzero(found.weights == 0)
         if len(empty):
             far = yield rows.ask(Assignment(centers, shift, len(empty)))
@@ -168,7 +180,7 @@ def _inertia(estimator: Any, X: Any, y: Any) -> float:
 
 def examples() -> Iterator[Example]:
     """Given centres, which both must bring to the same end, and chosen ones, compared by inertia."""
-    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 
     def data(n_features: int = 3) -> np.ndarray:
         rng = np.random.default_rng(6)
@@ -176,19 +188,20 @@ def examples() -> Iterator[Example]:
 
     def given(**params: Any) -> Any:
         def make() -> tuple[Any, Any, Any]:
-            X = data()
+            X: Any = data()
             return KMeans(5, init=X[:5], **params), X, None
 
         return make
 
     def empty() -> tuple[Any, Any, Any]:
         X = data()
-        return KMeans(4, init=np.vstack([X[:3], [[500.0, 0.0, 0.0]]])), X, None
+        centers: Any = np.vstack([X[:3], [[500.0, 0.0, 0.0]]])
+        return KMeans(4, init=centers), X, None
 
     def sparse() -> tuple[Any, Any, Any]:
         import scipy.sparse as sp
 
-        X = np.where(data(6) > 13.0, data(6), 0.0)
+        X: Any = np.where(data(6) > 13.0, data(6), 0.0)
         return KMeans(4, init=X[:4]), sp.csr_matrix(X), None
 
     base = Example("KMeans", given(), weight=True)
@@ -203,3 +216,5 @@ def examples() -> Iterator[Example]:
     yield replace(random, make=lambda: (KMeans(3, init="random", random_state=1), data(), None))
     mini = replace(free, name="MiniBatchKMeans", quality=_inertia, quality_slack=1e-9)
     yield replace(mini, make=lambda: (MiniBatchKMeans(5, random_state=0), data(), None))
+    halves = replace(free, name="BisectingKMeans")
+    yield replace(halves, make=lambda: (BisectingKMeans(4, random_state=0), data(), None))

@@ -180,12 +180,13 @@ def _path_errors(
 
     centred = bool(estimator.fit_intercept)
     X, y = equivalent_rows(train, centred)
+    X, target = np.asfortranarray(X), y[:, 0].copy()
     enet_path: Any = linear_model.enet_path
     path = enet_path(
-        np.asfortranarray(X), y[:, 0], l1_ratio=ratio, alphas=alphas * (train.weight / len(X)),
+        X, target, l1_ratio=ratio, alphas=alphas * (train.weight / len(X)),
         positive=estimator.positive, max_iter=estimator.max_iter, tol=estimator.tol,
         random_state=estimator.random_state, selection=estimator.selection,
-        precompute=True, copy_X=False,
+        precompute=np.ascontiguousarray(X.T @ X), Xy=X.T @ target, check_input=False,
     )  # fmt: skip
     coef = path[1]
     zero = np.zeros(coef.shape[1])

@@ -1,4 +1,4 @@
-"""LogisticRegression: the optimum of its objective, whatever its `solver` and `tol`.
+"""LogisticRegression: the optimum of its objective, whatever its `solver` and `tol`; its CV in memory.
 
 The first sweep finds the classes and keeps a sample, the others are those of `minimise`. As in
 scikit-learn, ``solver="liblinear"`` penalises the intercept.
@@ -6,24 +6,26 @@ scikit-learn, ``solver="liblinear"`` penalises the intercept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from millrace.solvers.registry import Example, solves
+from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._labels import check_classes, class_weights, source_checks
 from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of
+from millrace.solvers.sklearn._working import learned, working_copy
 from millrace.statistics.classes import ClassCounts, Classes
+from millrace.statistics.collect import labels as labels_of
 from millrace.statistics.glm import Labels
 from millrace.statistics.losses import Binomial, Multinomial
 from millrace.statistics.sample import Sampled
 
 
 @solves("sklearn.linear_model.LogisticRegression", weight=True)
-def logistic_regression(estimator: Any, rows: Rows):
+def logistic_regression(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 of the largest coefficient (in units of its curvature)."""
     estimator._validate_params()
     found, sample = yield [rows.ask(Classes()), rows.ask(sample_of(rows))]
@@ -43,6 +45,17 @@ def logistic_regression(estimator: Any, rows: Rows):
     if liblinear and not estimator.fit_intercept:
         attributes["intercept_"] = 0.0
     return attributes
+
+
+@solves("sklearn.linear_model.LogisticRegressionCV", weight=True)
+def logistic_regression_cv(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+    """scikit-learn's own fit, for tables that fit in the sample; others are declined."""
+    work = working_copy(estimator)
+    sample: Sampled = yield rows.ask(sample_of(rows))
+    if not sample.complete:
+        raise Decline("its folds are not swept; search(LogisticRegression(), {'C': ...}) does that")
+    batch = sample.batch
+    return learned(work.fit(batch.matrix, labels_of(batch.y), sample_weight=batch.weight))
 
 
 def _problem(estimator: Any, found: ClassCounts, sample: Sampled) -> Problem:
@@ -92,16 +105,35 @@ def _data(n_classes: int = 2, n_features: int = 6, seed: int = 0) -> tuple[np.nd
 def _tight(estimator: Any) -> Any:
     from sklearn.base import clone
 
-    return clone(estimator).set_params(tol=1e-10, max_iter=100_000)
+    copy: Any = clone(estimator)
+    return copy.set_params(tol=1e-10, max_iter=100_000)
 
 
 def _newton(estimator: Any) -> Any:
     return _tight(estimator).set_params(solver="newton-cholesky", tol=1e-12)
 
 
+def _penalised(base: Example, of: Any) -> Iterator[Example]:
+    """What liblinear and SAGA are for."""
+    why = "the oracle stops short of the optimum: its test is a change of the coefficients"
+    first_order = replace(base, oracle=_tight, rtol=1e-5, atol=1e-6, why=why)
+    others: dict[str, dict[str, Any]] = {
+        "liblinear": {"solver": "liblinear"},
+        "liblinear dual": {"solver": "liblinear", "dual": True, "C": 0.1},
+        "liblinear l1": {"solver": "liblinear", "l1_ratio": 1.0, "intercept_scaling": 2.0},
+        "liblinear no intercept": {"solver": "liblinear", "fit_intercept": False},
+        "l1": {"solver": "saga", "l1_ratio": 1.0, "C": 0.1},
+        "elastic net": {"solver": "saga", "l1_ratio": 0.4, "C": 0.1},
+    }
+    for name, params in others.items():
+        yield replace(first_order, name=f"LogisticRegression {name}", make=of(**params))
+    many = of(3, solver="saga", l1_ratio=0.7, C=0.05)
+    yield replace(first_order, name="LogisticRegression elastic net classes", make=many)
+
+
 def examples() -> Iterator[Example]:
     """Every penalty and solver, two classes and more, weights of rows and of classes."""
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
     def words() -> tuple[Any, Any, Any]:
         X, y = _data()
@@ -126,16 +158,14 @@ def examples() -> Iterator[Example]:
     yield replace(base, name="LogisticRegression no intercept", make=of(fit_intercept=False))
     for solver in ("newton-cg", "sag", "newton-cholesky"):
         yield replace(base, name=f"LogisticRegression {solver}", make=of(3, solver=solver, C=0.2))
-    why = "the oracle stops short of the optimum: its test is a change of the coefficients"
-    first_order = replace(base, oracle=_tight, rtol=1e-5, atol=1e-6, why=why)
-    for name, params in {
-        "liblinear": {"solver": "liblinear"},
-        "liblinear dual": {"solver": "liblinear", "dual": True, "C": 0.1},
-        "liblinear l1": {"solver": "liblinear", "l1_ratio": 1.0, "intercept_scaling": 2.0},
-        "liblinear no intercept": {"solver": "liblinear", "fit_intercept": False},
-        "l1": {"solver": "saga", "l1_ratio": 1.0, "C": 0.1},
-        "elastic net": {"solver": "saga", "l1_ratio": 0.4, "C": 0.1},
-    }.items():
-        yield replace(first_order, name=f"LogisticRegression {name}", make=of(**params))
-    many = of(3, solver="saga", l1_ratio=0.7, C=0.05)
-    yield replace(first_order, name="LogisticRegression elastic net classes", make=many)
+    yield from _penalised(base, of)
+
+    def folds() -> tuple[Any, Any, Any]:
+        given: dict[str, Any] = {
+            "l1_ratios": (0.0,),
+            "scoring": "neg_log_loss",
+            "use_legacy_attributes": False,
+        }
+        return LogisticRegressionCV(Cs=3, cv=3, **given), *_data()
+
+    yield Example("LogisticRegressionCV", folds)

@@ -7,7 +7,7 @@ mixture that scikit-learn fits to a sample in memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from millrace.statistics.sample import Sampled
 
 
 @solves("sklearn.mixture.GaussianMixture")
-def gaussian_mixture(estimator: Any, rows: Rows):
+def gaussian_mixture(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own answer for given parameters (up to 1e-6) and tables that fit in the sample."""
     work = working_copy(estimator)
     sample: Sampled = yield rows.ask(sample_of(rows))

@@ -91,10 +91,9 @@ def bernoulli_nb(estimator: Any, rows: Rows) -> Steps:
 
 def _discrete(work: Any, found: ByClass, sums: np.ndarray) -> dict[str, Any]:
     """What the source makes of counts by class."""
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.multiclass import unique_labels
 
-    check_classification_targets(found.classes)
-    work.classes_ = found.classes
+    work.classes_ = unique_labels(found.classes)
     work.n_features_in_ = sums.shape[1]
     work.class_count_ = found.weights.astype(np.float64)
     work.feature_count_ = sums
@@ -112,13 +111,12 @@ def _smoothed(work: Any) -> dict[str, Any]:
 @solves("sklearn.naive_bayes.CategoricalNB", weight=True)
 def categorical_nb(estimator: Any, rows: Rows) -> Steps:
     """Counts of every category in every class; exact."""
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.multiclass import unique_labels
 
     work = working_copy(estimator)
     found: CategorySums = yield rows.ask(ClassCategories())
-    check_classification_targets(found.rows.classes)
     widths = np.array([[c.shape[1] - 1 for c in found.counts]])
-    work.classes_ = found.rows.classes
+    work.classes_ = unique_labels(found.rows.classes)
     work.n_features_in_ = len(found.counts)
     work.class_count_ = found.rows.weights.astype(np.float64)
     work.n_categories_ = work._validate_n_categories(widths, work.min_categories)
@@ -137,7 +135,7 @@ def _numbers() -> tuple[np.ndarray, np.ndarray]:
 
 def _counts() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(41)
-    y = rng.choice(["ham", "maybe", "spam"], 230, p=[0.5, 0.2, 0.3])
+    y = rng.choice(["ham", "maybe", "spam"], 230, p=[0.5, 0.2, 0.3]).astype(object)
     return rng.poisson(1 + (y == "spam")[:, None] * np.arange(6), (230, 6)).astype(float), y
 
 

@@ -91,7 +91,7 @@ def by_partial_fit(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, 
     """
     from sklearn.base import clone
 
-    work = clone(estimator)
+    work: Any = clone(estimator)
     classes = None
     if rows.target and "classes" in inspect.signature(work.partial_fit).parameters:
         found = yield rows.ask(Classes())

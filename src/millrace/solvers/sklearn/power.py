@@ -18,12 +18,17 @@ import numpy as np
 from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._working import Asking, float_dtype, learned, library, working_copy
+from millrace.statistics.base import Batch
 from millrace.statistics.moments import ColumnMoments, Moments
 from millrace.statistics.powers import Likelihood, PowerLikelihood
+from millrace.statistics.quantiles import head_numbers
 
 _MOST_STEPS = 100
 _CLOSE = 1e-9
-"""Newton's step, relative to lambda, below which it is taken; the square is lost in rounding."""
+"""Newton's step, relative to lambda or to what bends the column, below which it is taken."""
+
+_DIGITS = 1e-7
+"""The least spread of transformed values, beside their mean, that leaves digits to work with."""
 
 
 @solves("sklearn.preprocessing.PowerTransformer")
@@ -34,7 +39,7 @@ def power_transformer(estimator: Any, rows: Rows) -> Asking:
     work = working_copy(estimator)
     box_cox, who = work.method == "box-cox", "PowerTransformer"
     plain: ColumnMoments
-    start = _start(rows, box_cox)
+    start, scale = _start(rows, box_cox)
     plain, found = yield [
         rows.ask(Moments(who=who)),
         rows.ask(PowerLikelihood(start, box_cox, who)),
@@ -42,18 +47,16 @@ def power_transformer(estimator: Any, rows: Rows) -> Asking:
     constant = _is_constant_feature(plain.variance, plain.mean, plain.n_rows)
     constant |= plain.least == plain.greatest
     if box_cox and (constant | (plain.present == 0)).any():
-        raise ValueError(
-            "Column must not be all nan."
-            if (plain.present == 0).any()
-            else "Data must not be constant."
-        )
-    search = _Search(start, constant | (plain.present == 0))
+        none = (plain.present == 0).any()
+        raise ValueError("Column must not be all nan." if none else "Data must not be constant.")
+    search = _Search(start, scale, constant | (plain.present == 0))
     for _ in range(_MOST_STEPS):
         if search.step(found):
             break
         found = yield rows.ask(PowerLikelihood(search.lambdas.copy(), box_cox, who))
     else:
         raise Decline("the likelihood of a column has no maximum that Newton's method finds")
+    _check_digits(search, found)
     dtype = float_dtype(rows.head)
     work.lambdas_ = np.where(search.fixed, 1.0, search.lambdas).astype(dtype)
     if work.standardize:
@@ -61,32 +64,52 @@ def power_transformer(estimator: Any, rows: Rows) -> Asking:
     return learned(work)
 
 
-def _start(rows: Rows, box_cox: bool) -> np.ndarray:
-    """Lambdas of the first rows, within what large values bear."""
-    from scipy import stats
+def _check_digits(search: _Search, found: Likelihood) -> None:
+    """Decline lambdas at which all values become one: there the search is one of rounding errors."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lost = np.sqrt(found.m2 / found.count) < _DIGITS * np.abs(found.mean)
+    lost &= ~search.fixed
+    if lost.any():
+        j = int(np.argmax(lost))
+        raise Decline(
+            f"column {j} spreads so little beside its mean that lambda {search.lambdas[j]:.3g}, of "
+            f"greatest likelihood, leaves it no digits; scale it first"
+        )
 
+
+def _start(rows: Rows, box_cox: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Lambdas of the first rows, and the spread of the logarithms of each column."""
     head = rows.head
     if head is None:
         raise Decline("the number of its columns is not known beforehand")
-    X = head.to_numpy(np.float64) if hasattr(head, "iloc") else np.asarray(head, np.float64)
-    out = np.ones(X.shape[1])
+    X = head_numbers(head)
+    X[~np.isfinite(X) | (X <= 0 if box_cox else False)] = np.nan
+    scale = np.ones(X.shape[1])
     for j, column in enumerate(X.T):
-        column = column[np.isfinite(column)]
-        if len(column) < 3 or (box_cox and column.min() <= 0) or column.min() == column.max():
-            continue
-        fit = stats.boxcox_normmax if box_cox else stats.yeojohnson_normmax
-        with np.errstate(all="ignore"):
-            found = float(np.squeeze(fit(column)))
-        out[j] = np.clip(found, -3.0, 5.0) if np.isfinite(found) else 1.0
-    return out
+        column = column[~np.isnan(column)]
+        logs = np.log(column) if box_cox else np.sign(column) * np.log1p(np.abs(column))
+        if len(logs) > 2 and logs.std() > 0:
+            scale[j] = logs.std()
+    fixed = np.array([len(np.unique(c[~np.isnan(c)])) < 3 for c in X.T], bool)
+    search = _Search(np.ones(X.shape[1]), scale, fixed)
+    for _ in range(_MOST_STEPS):
+        ask = PowerLikelihood(search.lambdas, box_cox)
+        if search.step(ask.finish(ask.of(Batch(0, X)))):
+            break
+    return np.where(np.isfinite(search.lambdas), search.lambdas, 1.0), scale
 
 
 class _Search:
-    """Newton's method for all columns at once, each within the bracket that the slopes have shown."""
+    """Newton's method for all columns at once, each within the bracket that the slopes have shown.
 
-    def __init__(self, lambdas: np.ndarray, fixed: np.ndarray) -> None:
+    `scale` is the spread of the logarithms of each column: lambda times it is what bends a column, so
+    steps are bounded and compared in its units.
+    """
+
+    def __init__(self, lambdas: np.ndarray, scale: np.ndarray, fixed: np.ndarray) -> None:
         self.lambdas = np.where(fixed, 1.0, lambdas)
         self.fixed = fixed
+        self.scale = scale
         self.low = np.full(len(lambdas), -np.inf)
         self.high = np.full(len(lambdas), np.inf)
         self.done = fixed.copy()
@@ -109,11 +132,12 @@ class _Search:
             self.low[j] = at
         else:
             self.high[j] = at
-        step = -slope / curvature if curvature < 0 else np.copysign(1.0, slope)
-        if abs(step) <= _CLOSE * max(abs(at), 1.0):
+        step = -slope / curvature if curvature < 0 else np.copysign(1.0 / self.scale[j], slope)
+        if abs(step) <= _CLOSE * max(abs(at), 1.0 / self.scale[j]):
             self.done[j] = True
             return
-        there = at + np.clip(step, -2.0, 2.0)
+        most = 2.0 / self.scale[j]
+        there = at + np.clip(step, -most, most)
         if not self.low[j] < there < self.high[j]:
             there = (self.low[j] + self.high[j]) / 2
         self.done[j] = there == at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from millrace.statistics.sample import Sampled
 
 
 @solves("sklearn.linear_model.QuantileRegressor", weight=True)
-def quantile_regressor(estimator: Any, rows: Rows):
+def quantile_regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 where the optimum is unique; tables that fit in the sample by scikit-learn."""
     work = working_copy(estimator)
     sample: Sampled = yield rows.ask(sample_of(rows))

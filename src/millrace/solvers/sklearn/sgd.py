@@ -8,7 +8,7 @@ same end up to the noise of stochastic gradients.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +25,10 @@ from millrace.statistics.classes import Classes
 @solves(
     "sklearn.linear_model.SGDClassifier",
     "sklearn.linear_model.Perceptron",
-    "sklearn.linear_model.PassiveAggressiveClassifier",
     "sklearn.neural_network.MLPClassifier",
     weight=True,
 )
-def classifier(estimator: Any, rows: Rows):
+def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Classes first, then epochs."""
     work = _prepared(estimator)
     found = yield rows.ask(Classes())
@@ -41,14 +40,27 @@ def classifier(estimator: Any, rows: Rows):
     return (yield from _epochs(estimator, work, rows, found.classes))
 
 
+@solves("sklearn.linear_model.PassiveAggressiveClassifier")
+def passive_aggressive_classifier(
+    estimator: Any, rows: Rows
+) -> Generator[Any, Any, dict[str, Any]]:
+    """As `classifier`; the source takes no weights."""
+    return (yield from classifier(estimator, rows))
+
+
+@solves("sklearn.linear_model.PassiveAggressiveRegressor")
+def passive_aggressive_regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+    """As `regressor`; the source takes no weights."""
+    return (yield from regressor(estimator, rows))
+
+
 @solves(
     "sklearn.linear_model.SGDRegressor",
-    "sklearn.linear_model.PassiveAggressiveRegressor",
     "sklearn.linear_model.SGDOneClassSVM",
     "sklearn.neural_network.MLPRegressor",
     weight=True,
 )
-def regressor(estimator: Any, rows: Rows):
+def regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Epochs."""
     return (yield from _epochs(estimator, _prepared(estimator), rows, None))
 
@@ -62,7 +74,9 @@ def _prepared(estimator: Any) -> Any:
     return work
 
 
-def _epochs(estimator: Any, work: Any, rows: Rows, classes: np.ndarray | None):
+def _epochs(
+    estimator: Any, work: Any, rows: Rows, classes: np.ndarray | None
+) -> Generator[Any, Any, dict[str, Any]]:
     from sklearn.exceptions import ConvergenceWarning
 
     loss = None if hasattr(estimator, "hidden_layer_sizes") else mean_loss

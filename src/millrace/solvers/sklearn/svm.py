@@ -6,7 +6,7 @@ kinks, by `minimise_kinked`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from millrace.statistics.sample import Sampled
 
 
 @solves("sklearn.svm.LinearSVC", weight=True)
-def linear_svc(estimator: Any, rows: Rows):
+def linear_svc(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """One problem for each class, all of them in the same sweeps; exact up to 1e-8 (1e-7 for hinge)."""
     estimator._validate_params()
     if estimator.multi_class == "crammer_singer":
@@ -48,7 +48,7 @@ def linear_svc(estimator: Any, rows: Rows):
 
 
 @solves("sklearn.svm.LinearSVR", weight=True)
-def linear_svr(estimator: Any, rows: Rows):
+def linear_svr(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 of the largest coefficient; 1e-7 for ``loss="epsilon_insensitive"``."""
     estimator._validate_params()
     sample = yield rows.ask(sample_of(rows))
@@ -69,7 +69,9 @@ def linear_svr(estimator: Any, rows: Rows):
     }
 
 
-def _solve(rows: Rows, problem: Problem, sample: Sampled, tol: float):
+def _solve(
+    rows: Rows, problem: Problem, sample: Sampled, tol: float
+) -> Generator[Any, Any, tuple[np.ndarray, int]]:
     if isinstance(problem.loss, SmoothPinball):
         return (yield from minimise_kinked(rows, problem, sample))
     return (yield from minimise(rows, problem, sample, np.zeros(problem.size), tol))
@@ -110,7 +112,8 @@ def _one_against_rest(estimator: Any, found: ClassCounts) -> list[Labels]:
 def _tight(estimator: Any) -> Any:
     from sklearn.base import clone
 
-    return clone(estimator).set_params(tol=1e-11, max_iter=1_000_000)
+    copy: Any = clone(estimator)
+    return copy.set_params(tol=1e-11, max_iter=1_000_000)
 
 
 def examples() -> Iterator[Example]:

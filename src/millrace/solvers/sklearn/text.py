@@ -56,7 +56,8 @@ def tfidf_transformer(estimator: Any, rows: Rows) -> Asking:
 
 def _weigh(transformer: Any, documents: np.ndarray, n_rows: int, dtype: np.dtype) -> None:
     """Fit a TfidfTransformer; with ``idf_``, in the steps of scikit-learn, from document counts."""
-    transformer.fit(sp.csr_array((1, len(documents)), dtype=dtype))
+    with np.errstate(divide="ignore"):  # of the empty row that stands in for all
+        transformer.fit(sp.csr_array((1, len(documents)), dtype=dtype))
     if transformer.use_idf:
         smooth = transformer.smooth_idf
         counts = documents.astype(dtype) + dtype.type(smooth)

@@ -91,4 +91,5 @@ def examples() -> Iterator[Example]:
         ("extra", ExtraTreeRegressor, "number", False, {"max_features": 0.5}),
     ]  # fmt: skip
     for name, cls, kind, missing, params in cases:
-        yield Example(f"{cls.__name__} {name}", of(cls, kind, missing, **params))
+        exact = "class_weight" not in params
+        yield Example(f"{cls.__name__} {name}", of(cls, kind, missing, **params), weight=exact)

@@ -1,5 +1,8 @@
 """Coordinate descent on a quadratic with an l1 penalty."""
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
 from typing import Any

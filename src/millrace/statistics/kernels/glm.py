@@ -1,5 +1,8 @@
 """Weighted Gram of sparse rows."""
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
 from typing import Any

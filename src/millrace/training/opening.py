@@ -1,0 +1,122 @@
+"""The table that is trained on: without the columns to drop, and without rows that have no target."""
+
+# pyarrow ships no types.
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from millrace.data import Table, scan
+from millrace.data.source import Source
+from millrace.data.splits import TrainTest
+from millrace.data.where import Filtered, Where
+from millrace.errors import FitError, MissingColumnsError
+
+pc: Any = import_module("pyarrow.compute")
+
+
+class Counted(Source):
+    """A source that counts the rows it gives.
+
+    Attributes
+    ----------
+    n_given : int
+        Rows of the longest read so far.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.schema, self.name, self.path = source.schema, source.name, source.path
+        self.in_memory, self.named, self.row_bytes = (
+            source.in_memory,
+            source.named,
+            source.row_bytes,
+        )
+        self.n_given = 0
+
+    def read(self, columns: Sequence[str], rows: int, start: int = 0) -> Iterator[pa.RecordBatch]:
+        """As the source."""
+        given = start
+        for batch in self._source.read(columns, rows, start):
+            given += batch.num_rows
+            self.n_given = max(self.n_given, given)
+            yield batch
+
+    def fraction_read(self) -> float | None:
+        """As the source."""
+        return self._source.fraction_read()
+
+    def fingerprint(self) -> Iterator[object]:
+        """As the source."""
+        yield from self._source.fingerprint()
+
+
+def opened(
+    table: Any, target: str, drop: Sequence[str], drop_missing_target: bool
+) -> tuple[Table, Counted | None]:
+    """The table to train on, and the counter of its rows where some are left out.
+
+    Raises
+    ------
+    FitError
+        The target is not in the table, or is to be dropped.
+    MissingColumnsError
+        A column to drop is not in the table.
+    """
+    given = scan(table)
+    names = given.schema.names
+    if target not in names:
+        raise FitError.no_target(target, names)
+    if unknown := [c for c in drop if c not in names]:
+        raise MissingColumnsError.of(unknown, names)
+    if target in drop:
+        raise FitError(f"Column {target!r} is the target; it cannot be dropped as well.")
+    if given.matrix is not None:
+        raise FitError.of_matrix("target", [names.index(target)])
+    source, counted = given._source, None
+    if drop_missing_target:
+        counted = Counted(source)
+        present = ~pc.field(target).is_null(
+            nan_is_null=pa.types.is_floating(source.schema.field(target).type)
+        )
+        source = Filtered(counted, Where(present, source.schema))
+    kept = Table(source, [c for c in names if c not in drop])
+    kept.named = True  # names that are no texts stand there as texts
+    return kept, counted
+
+
+def missing_targets(table: Table, target: str) -> tuple[int, int]:
+    """Rows whose target is missing, and all rows: reads that column once."""
+    missing = total = 0
+    for batch in table.batches([target]):
+        found = pc.is_null(batch.column(0), nan_is_null=True)
+        missing += int(pc.sum(found).as_py() or 0)
+        total += batch.num_rows
+    return missing, total
+
+
+class HeldOut:
+    """Which rows are held out (part 1); stratified as soon as the target is known to be classes.
+
+    Stands where a fit takes folds. The first sweep, which tells the task, asks for all rows.
+    """
+
+    n = 2
+    key = None
+
+    def __init__(self, fraction: float, seed: int) -> None:
+        self._split = TrainTest(fraction, seed=seed)
+
+    def stratify(self) -> None:
+        """Deal the rows of every class evenly from now on."""
+        self._split = TrainTest(self._split.test_fraction, seed=self._split.seed, stratify=True)
+
+    def of(self, first: int, n: int, batch: Any = None, target: Any = None) -> np.ndarray:
+        """0 for the rows to learn from and 1 for those held out: int8 (n,)."""
+        return self._split.of(first, n, batch, target)
