@@ -96,6 +96,9 @@ class Rows:
         How many there are, where that is known.
     path : str
         Where the estimator stands: ``"pipeline/prep/num"``.
+    memo : dict
+        What transformers made of the first rows, shared by all rows of one call: hundreds of candidates
+        may have one scaler.
     """
 
     stage: Stage
@@ -107,6 +110,7 @@ class Rows:
     target: bool = True
     n_rows: int | None = None
     path: str = field(default="", compare=False)
+    memo: dict[str, tuple[Through, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
@@ -147,9 +151,12 @@ class Rows:
 
     def through(self, fitted: Any, made_by: str) -> Rows:
         """What a fitted transformer makes of these rows; `made_by` as in `Through`."""
-        head: Any = None if self.head is None else fitted.transform(self.head)
+        if made_by not in self.memo:
+            head: Any = None if self.head is None else fitted.transform(self.head)
+            self.memo[made_by] = Through(self.stage, fitted, made_by), head
+        stage, head = self.memo[made_by]
         names = tuple(map(str, head.columns)) if hasattr(head, "columns") else None
-        return replace(self, stage=Through(self.stage, fitted, made_by), names=names, head=head)
+        return replace(self, stage=stage, names=names, head=head)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from types import CodeType, FunctionType
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -333,9 +333,18 @@ def _feed(found: Any, value: Any) -> None:
         found.update(f"{value.__module__}.{value.__qualname__};".encode())
     elif hasattr(value, "get_params"):
         found.update(f"{type(value).__module__}.{type(value).__qualname__}".encode())
-        _feed(found, sorted(value.get_params(deep=False).items()))
+        _feed(found, [(name, getattr(value, name, None)) for name in _params_of(type(value))])
     else:
         found.update(pickle.dumps(value))
+
+
+@cache
+def _params_of(cls: type) -> tuple[str, ...]:
+    """Names of an estimator's parameters."""
+    names = getattr(cls, "_get_param_names", None)
+    if names is None:
+        return tuple(sorted(cls().get_params(deep=False)))
+    return tuple(sorted(names()))
 
 
 def _feed_code(found: Any, value: FunctionType | CodeType) -> None:

@@ -68,11 +68,12 @@ def drawn(
 
     with mpl.rc_context(_STYLE):
         size = (width / 72, height / 72)
-        figure = Figure(figsize=size, layout="none" if bare else "constrained")
         if bare:
+            figure = Figure(figsize=size)
             axes = figure.add_axes((0, 0, 1, 1))
             axes.set_axis_off()
         else:
+            figure = Figure(figsize=size, layout="constrained")
             axes = figure.subplots()
         draw(axes)
         out = io.StringIO()
@@ -103,4 +104,9 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r"<g>\s*</g>", "", svg)
     svg = re.sub(r">\s+<", "><", svg)
-    return re.sub(r"(\d\.\d{2})\d+", r"\1", svg).strip()
+    return re.sub(r' (?:d|x|y|transform|viewBox)="[^"]*"', _rounded, svg).strip()
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a pixel."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])

@@ -12,7 +12,7 @@ from millrace.training.metrics import positions
 from millrace.training.result import Candidate, Importance, TrainResult
 from millrace.training.words import distinct_shorts, number, short
 
-WIDE, SQUARE = (720, 300), (350, 320)
+WIDE, SQUARE = (940, 300), (450, 360)
 """Pixels of a plot over the whole page, and of two beside each other."""
 
 POINTS = 300
@@ -197,8 +197,8 @@ def confusion_plot(result: TrainResult) -> str:
     def draw(ax: Any) -> None:
         ax.set_aspect("equal" if n <= 6 else "auto")
         for i, j in np.argwhere(counts > 0):
-            cell = (j - 0.5, i - 0.5)
-            ax.add_patch(_cell(cell, 0.06 + 0.64 * shares[i, j]))
+            cell = (j - 0.5, j + 0.5), (i - 0.5, i + 0.5)
+            ax.add_patch(_rectangle(*cell, 0.06 + 0.64 * shares[i, j]))
             text = f"{counts[i, j]:,}" if n <= 8 else _compact(int(counts[i, j]))
             ax.text(j, i, text, ha="center", va="center", fontsize=10 if n <= 8 else 6.5, color=INK)
         ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), xlabel="answer", ylabel="truth")
@@ -209,12 +209,6 @@ def confusion_plot(result: TrainResult) -> str:
 
     wide = SQUARE if n <= 6 else (WIDE[0], 140 + 22 * n)
     return drawn("confusion", *wide, draw)
-
-
-def _cell(corner: tuple[float, float], alpha: float) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, 1, 1, facecolor=SERIES[0], alpha=alpha, edgecolor="none")
 
 
 def _compact(count: int) -> str:
@@ -279,15 +273,17 @@ def _cloud(ax: Any, x: np.ndarray, y: np.ndarray) -> None:
     counts, xs, ys = np.histogram2d(x, y, bins=36)
     shade = np.log1p(counts) / np.log1p(counts.max())
     for i, j in np.argwhere(counts > 0):
-        size = (xs[i + 1] - xs[i], ys[j + 1] - ys[j])
-        ax.add_patch(_rectangle((xs[i], ys[j]), size, 0.08 + 0.85 * shade[i, j]))
+        ax.add_patch(_rectangle(xs[i : i + 2], ys[j : j + 2], 0.08 + 0.85 * shade[i, j]))
     ax.set(xlim=(xs[0], xs[-1]), ylim=(ys[0], ys[-1]))
 
 
-def _rectangle(corner: tuple[float, float], size: tuple[float, float], alpha: float) -> Any:
+def _rectangle(xs: Any, ys: Any, alpha: float) -> Any:
+    """A cell between two edges each way."""
     from matplotlib.patches import Rectangle
 
-    return Rectangle(corner, *size, facecolor=SERIES[0], alpha=round(float(alpha), 2), linewidth=0)
+    corner, width, height = (xs[0], ys[0]), xs[1] - xs[0], ys[1] - ys[0]
+    alpha = round(float(alpha), 2)
+    return Rectangle(corner, width, height, facecolor=SERIES[0], alpha=alpha, linewidth=0)
 
 
 # --- columns --------------------------------------------------------------------------------------

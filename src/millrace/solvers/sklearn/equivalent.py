@@ -128,8 +128,26 @@ def accurate_rows(
         again: CrossMoments = yield rows.ask(Gram(moments.n_targets > 0, centre, basis))
     else:
         again = yield from turned(centre, basis)
-    left, y = equivalent_rows(again, centred)
+    left, y = _square_rows(again, centred)
     return left @ (roots[:, None] * vectors.T * scale), y
+
+
+def _square_rows(moments: CrossMoments, centred: bool) -> tuple[np.ndarray, np.ndarray]:
+    """As `equivalent_rows`, with what no feature explains of the targets in rows of their own.
+
+    The features are zero there, so rounding in them later cannot meet the residual, which an
+    ill-conditioned matrix would magnify by its condition squared.
+    """
+    products, cross = moments.xx(centred), moments.xy(centred)
+    scale = _scale(products)
+    values, vectors = np.linalg.eigh(products / np.outer(scale, scale))
+    kept = values > np.finfo(np.float64).eps * len(values) * values[-1]
+    roots = np.sqrt(np.where(kept, values, 0.0))
+    turned = vectors.T @ (cross / scale[:, None])
+    explained = turned / np.where(kept, roots, 1.0)[:, None] * kept[:, None]
+    rest = root_of(moments.yy(centred) - explained.T @ explained)
+    X = np.vstack([roots[:, None] * vectors.T * scale, np.zeros((len(rest), len(values)))])
+    return X, np.vstack([explained, rest])
 
 
 def intercept_of(moments: CrossMoments, coef: np.ndarray, fit_intercept: bool) -> Any:

@@ -8,7 +8,7 @@ same end up to the noise of stochastic gradients.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from millrace.statistics.classes import Classes
     "sklearn.neural_network.MLPClassifier",
     weight=True,
 )
-def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
     """Classes first, then epochs."""
     work = _prepared(estimator)
     found = yield rows.ask(Classes())
@@ -43,13 +43,15 @@ def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]
 @solves("sklearn.linear_model.PassiveAggressiveClassifier")
 def passive_aggressive_classifier(
     estimator: Any, rows: Rows
-) -> Generator[Any, Any, dict[str, Any]]:
+) -> Generator[Any, Any, Mapping[str, Any]]:
     """As `classifier`; the source takes no weights."""
     return (yield from classifier(estimator, rows))
 
 
 @solves("sklearn.linear_model.PassiveAggressiveRegressor")
-def passive_aggressive_regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+def passive_aggressive_regressor(
+    estimator: Any, rows: Rows
+) -> Generator[Any, Any, Mapping[str, Any]]:
     """As `regressor`; the source takes no weights."""
     return (yield from regressor(estimator, rows))
 
@@ -60,7 +62,7 @@ def passive_aggressive_regressor(estimator: Any, rows: Rows) -> Generator[Any, A
     "sklearn.neural_network.MLPRegressor",
     weight=True,
 )
-def regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
+def regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
     """Epochs."""
     return (yield from _epochs(estimator, _prepared(estimator), rows, None))
 
@@ -76,7 +78,7 @@ def _prepared(estimator: Any) -> Any:
 
 def _epochs(
     estimator: Any, work: Any, rows: Rows, classes: np.ndarray | None
-) -> Generator[Any, Any, dict[str, Any]]:
+) -> Generator[Any, Any, Mapping[str, Any]]:
     from sklearn.exceptions import ConvergenceWarning
 
     loss = None if hasattr(estimator, "hidden_layer_sizes") else mean_loss
