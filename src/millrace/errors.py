@@ -518,6 +518,13 @@ class FitError(MillraceError, ValueError):
         return cls(f"The {what} has {found:,} values, the table has {rows:,} rows.")
 
     @classmethod
+    def changed(cls, what: str, said: int, found: int) -> FitError:
+        return cls(
+            f"{what} had {said:,} rows at first and {found:,} when it was read again: it changed "
+            f"during the fit. Fit from a copy that stays as it is."
+        )
+
+    @classmethod
     def empty_table(cls, what: str) -> FitError:
         return cls(f"{what} has no rows; at least one is needed to fit.")
 

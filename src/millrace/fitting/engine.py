@@ -90,6 +90,7 @@ class Engine:
 
         with closing(self.data.chunks(start)) as chunks:
             sweep.run(chunks, after)
+        sweep.check_rows()
         self._reads += 1
         if self._progress:
             self._progress.end()

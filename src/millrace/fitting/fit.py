@@ -21,7 +21,7 @@ from millrace.fitting.report import FitReport, keep_report, peak_memory
 from millrace.fitting.source import Data, make_data
 from millrace.fitting.sweep import now
 from millrace.fitting.tasks import Tasks
-from millrace.runtime.pool import get_threads
+from millrace.runtime.pool import get_threads, one_thread_of_blas
 from millrace.solvers.rows import Fit, Fitted, signature
 
 
@@ -158,7 +158,7 @@ def session(
     if checkpoint is not None:
         log = Checkpoint(checkpoint, {"the estimator": identity, **data.identity()})
     report = FitReport()
-    with progress_bar(progress) as bar:
+    with progress_bar(progress) as bar, one_thread_of_blas:
         try:
             engine = Engine(data, report, threads, log, bar)
             yield Session(data, engine, Tasks(in_memory, report.notes), report)

@@ -17,6 +17,7 @@ from millrace.compiler.build import compile
 from millrace.errors import MillraceError
 from millrace.fitting.source import Chunk
 from millrace.solvers.rows import Beside, Chosen, Rows, Source, Stage, Through
+from millrace.solvers.sklearn.compose import OneColumn
 from millrace.statistics.base import Batch, Columns
 from millrace.statistics.collect import frame
 
@@ -37,12 +38,17 @@ class Transformers:
             model = self._compiled[stage.key]
         if model is None:
             return as_block(stage.transformer.transform(as_rows(block)))
+        if isinstance(stage.transformer, OneColumn):
+            return as_block(model.transform(_only_column(block)))
         return as_block(model.transform(as_table(block)))
 
     def _make(self, stage: Through, block: Any) -> Any:
-        name = type(stage.transformer).__name__
+        source, sample = stage.transformer, as_rows(_few(block))
+        if isinstance(source, OneColumn):
+            source, sample = source.transformer, _only_column(_few(block))
+        name = type(source).__name__
         try:
-            model = compile(stage.transformer, sample=as_rows(_few(block)), verify=False)
+            model = compile(source, sample=sample, verify=False)
         except MillraceError as error:
             self.fell_back[name] = str(error)
             return None
@@ -136,6 +142,12 @@ def as_table(block: Any) -> Any:
 def as_rows(block: Any) -> Any:
     """A block as scikit-learn takes it."""
     return frame(block) if isinstance(block, Columns) else block
+
+
+def _only_column(block: Any) -> Any:
+    """The one column of a block as a series."""
+    rows = as_rows(block)
+    return rows.iloc[:, 0] if hasattr(rows, "iloc") else rows[:, 0]
 
 
 def _few(block: Any) -> Any:

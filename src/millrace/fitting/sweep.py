@@ -18,7 +18,6 @@ import numpy as np
 from millrace.errors import FitError, MillraceError
 from millrace.fitting.source import Chunk, Data, check_target
 from millrace.fitting.stages import Transformers, View
-from millrace.runtime.pool import one_thread_of_blas
 from millrace.solvers.rows import Ask, Rows
 from millrace.statistics.base import OrderedStatistic, Statistic
 
@@ -228,17 +227,14 @@ class Sweep:
     ) -> None:
         """Summarise all chunks; `after` is told the number of rows done, after every chunk."""
         ahead: deque[tuple[int, Future[list[list[Any]]]]] = deque()
-        done = 0
         pool = ThreadPoolExecutor(self.threads, "millrace-sweep")
         try:
-            with one_thread_of_blas:
-                for chunk in chunks:
-                    ahead.append((len(chunk), pool.submit(self._work, chunk)))
-                    done += len(chunk)
-                    if len(ahead) > self.threads:
-                        self._take(ahead, after)
-                while ahead:
+            for chunk in chunks:
+                ahead.append((len(chunk), pool.submit(self._work, chunk)))
+                if len(ahead) > self.threads:
                     self._take(ahead, after)
+            while ahead:
+                self._take(ahead, after)
         finally:
             for _, waiting in ahead:
                 waiting.cancel()
@@ -254,6 +250,18 @@ class Sweep:
             one.push(summaries)
         self.n_rows += n
         after(self.n_rows)
+
+    def check_rows(self) -> None:
+        """Refuse a table of which there were fewer or more rows than it said.
+
+        Raises
+        ------
+        FitError
+            It changed while it was read.
+        """
+        said = self.data.n_rows
+        if said is not None and said != self.n_rows:
+            raise FitError.changed(self.data.table.describe_source(), said, self.n_rows)
 
     def _work(self, chunk: Chunk) -> list[list[Any]]:
         if self.first_read and chunk.y is not None:

@@ -19,13 +19,13 @@ SERIES = tuple(f"#01020{digit}" for digit in "6789abcd")
 _NAMES = {INK: "currentColor", MUTED: "var(--muted)", LINE: "var(--line)"} | {
     colour: f"var(--c{i})" for i, colour in enumerate(SERIES, start=1)
 }
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "millrace",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": 11,
+    "axes.titlesize": 11,
     "text.color": INK,
     "text.parse_math": False,
     "axes.labelcolor": MUTED,
@@ -42,7 +42,7 @@ _STYLE = {
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 10,
     "path.simplify": True,
 }
 

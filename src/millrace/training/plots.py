@@ -10,7 +10,7 @@ import numpy as np
 from millrace.training.figures import INK, LINE, MUTED, SERIES, drawn
 from millrace.training.metrics import positions
 from millrace.training.result import Candidate, Importance, TrainResult
-from millrace.training.words import distinct_shorts, number, short
+from millrace.training.words import distinct_shorts, number, share, short
 
 WIDE, SQUARE = (940, 300), (450, 360)
 """Pixels of a plot over the whole page, and of two beside each other."""
@@ -44,15 +44,15 @@ def target_plot(result: TrainResult) -> str:
     def draw(ax: Any) -> None:
         bars = ax.barh(range(len(sizes)), sizes, color=SERIES[0], height=0.7)
         ax.set_yticks(range(len(sizes)), labels)
-        shown = [f"{n:,} ({100 * n / profile.n:.3g} %)" for n in sizes]
-        ax.bar_label(bars, shown, padding=3, fontsize=8, color=MUTED)
+        shown = [f"{n:,} ({share(n / profile.n)})" for n in sizes]
+        ax.bar_label(bars, shown, padding=3, fontsize=10, color=MUTED)
         ax.invert_yaxis()
         ax.margins(x=0.16)
         ax.grid(visible=False, axis="y")
         ax.set_xlabel("rows")
         ax.xaxis.set_major_formatter("{x:,.0f}")
 
-    return drawn("target", WIDE[0], 46 + 20 * len(labels), draw)
+    return drawn("target", WIDE[0], 56 + 22 * len(labels), draw)
 
 
 def distribution(counts: Any, sample: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -143,7 +143,7 @@ def _curves(ax: Any, curves: Sequence[tuple[str, Any, Any]], x: str, y: str, pla
         for (_, xs, ys), colour in zip(curves, SERIES, strict=False)
     ]
     ax.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    size = 8 if len(curves) <= 4 else 7
+    size = 10 if len(curves) <= 4 else 8.5
     ax.legend(lines, [c[0] for c in curves], loc=place, handlelength=1.2, fontsize=size)
 
 
@@ -200,14 +200,14 @@ def confusion_plot(result: TrainResult) -> str:
             cell = (j - 0.5, j + 0.5), (i - 0.5, i + 0.5)
             ax.add_patch(_rectangle(*cell, 0.06 + 0.64 * shares[i, j]))
             text = f"{counts[i, j]:,}" if n <= 8 else _compact(int(counts[i, j]))
-            ax.text(j, i, text, ha="center", va="center", fontsize=10 if n <= 8 else 6.5, color=INK)
+            ax.text(j, i, text, ha="center", va="center", fontsize=11 if n <= 8 else 8, color=INK)
         ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), xlabel="answer", ylabel="truth")
         ax.set_xticks(range(n), labels, rotation=0 if n <= 3 else 90)
         ax.set_yticks(range(n), labels, rotation=90 if n <= 3 else 0, va="center")
         ax.grid(visible=False)
-        ax.tick_params(length=0, labelsize=8 if n > 8 else 9)
+        ax.tick_params(length=0, labelsize=9 if n > 8 else 11)
 
-    wide = SQUARE if n <= 6 else (WIDE[0], 140 + 22 * n)
+    wide = SQUARE if n <= 6 else (WIDE[0], 150 + 24 * n)
     return drawn("confusion", *wide, draw)
 
 
@@ -306,7 +306,7 @@ def importance_plot(found: Sequence[Importance], measure: str) -> str:
         ax.grid(visible=False, axis="y")
         ax.set_xlabel(f"{measure} added by shuffling the column")
 
-    return drawn("importance", WIDE[0], 50 + 20 * len(shown), draw)
+    return drawn("importance", WIDE[0], 60 + 22 * len(shown), draw)
 
 
 def candidate_plot(candidates: Sequence[Candidate], name: str) -> str:
@@ -326,10 +326,10 @@ def candidate_plot(candidates: Sequence[Candidate], name: str) -> str:
                 (0, 7),
                 textcoords="offset points",
                 ha="center",
-                fontsize=8,
+                fontsize=10,
             )
         ax.set_yticks(at, [c.name for c in candidates])
         ax.set(ylim=(-0.6, len(found) - 0.3), xlabel=f"{name}, with its 95 % interval")
         ax.grid(visible=False, axis="y")
 
-    return drawn("candidates", WIDE[0], 60 + 36 * len(found), draw)
+    return drawn("candidates", WIDE[0], 66 + 40 * len(found), draw)

@@ -129,7 +129,7 @@ def _values(profile: ColumnProfile) -> str:
 
 
 def _comparison(result: TrainResult) -> list[dict[str, Any]]:
-    """A line a metric: the candidates' values, and which is better; the baseline last."""
+    """A line a metric: the candidates' values, and which is better; None for the baseline."""
     lines: list[dict[str, Any]] = []
     for metric in result.best.metrics:
         found = [c.metric(metric.name) for c in (*result.candidates, result.baseline)]
@@ -140,7 +140,7 @@ def _comparison(result: TrainResult) -> list[dict[str, Any]]:
             {
                 "name": metric.name,
                 "lower": metric.name in LOWER,
-                "found": list(zip(found, [*better, False], strict=True)),
+                "found": list(zip(found, [*better, None], strict=True)),
             }
         )
     return lines

@@ -20,6 +20,7 @@ from millrace.fitting.scoring import Predicted, predictions
 from millrace.fitting.sweep import now
 from millrace.runtime.model import CompiledModel
 from millrace.solvers.rows import Ask, Fit, Fitted
+from millrace.statistics.collect import Collected
 from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
 from millrace.training.look import Looked, look
@@ -108,7 +109,7 @@ def train(
             fits = {n: Fit(e, replace(run.data.rows(n), left_out=HELD)) for n, e in found.items()}
             fitted = dict(zip(fits, run.fit(list(fits.values())), strict=True))
         with clock.stage("compare on held-out rows"):
-            tried, y, sample = _compare(run, fitted, looked)
+            tried, y, sample = _compare(run, fitted, looked, test_fraction)
     best = tried[0]
     with clock.stage("compile and verify"):
         model = compile(best.estimator, sample=sample.X)
@@ -146,13 +147,14 @@ def _look(run: Session, given: Table, target: str, task: str) -> Looked:
 
 
 def _compare(
-    run: Session, fitted: dict[str, Fitted], looked: Looked
+    run: Session, fitted: dict[str, Fitted], looked: Looked, test_fraction: float
 ) -> tuple[list[Candidate], np.ndarray, Any]:
     """Predict the held-out rows with every candidate: the better one comes first."""
     methods = ("predict",) if looked.classes is None else ("predict", "predict_proba")
     rows = replace(run.data.rows(), only=HELD)
     asks = [predictions(f.request, methods, only=HELD) for f in fitted.values()]
-    *found, sample = run.engine.answer([*asks, Ask(rows, Sample(SAMPLE, raw=True))])
+    most = round(SAMPLE / test_fraction)  # a sample counts on rows of all parts
+    *found, sample = run.engine.answer([*asks, Ask(rows, Sample(most, raw=True))])
     tried: list[Candidate] = []
     answered: list[Predicted] = found
     y = np.asarray(answered[0].y)
@@ -164,14 +166,21 @@ def _compare(
         scored = metrics(looked.task, y, answers, looked.classes)
         tried.append(Candidate(name, one.estimator, scored, answers))
     tried.sort(key=lambda c: c.metric(BETTER[looked.task]).value)
-    return tried, y, sample.collected()
+    return tried, y, _fewer(sample.collected())
+
+
+def _fewer(sample: Collected) -> Collected:
+    if len(sample.X) <= SAMPLE:
+        return sample
+    at = np.sort(np.random.default_rng(0).choice(len(sample.X), SAMPLE, replace=False))
+    return Collected(sample.X.iloc[at].reset_index(drop=True), np.asarray(sample.y)[at], None)
 
 
 def _baseline(looked: Looked, y: np.ndarray) -> Candidate:
     """What a model without columns would do: the shares of the classes, or the mean."""
     if looked.classes is None:
         answers = {"predict": np.full(len(y), looked.target.mean)}
-        return Candidate("always the mean", None, metrics("regression", y, answers), answers)
+        return Candidate("mean alone", None, metrics("regression", y, answers), answers)
     counts = looked.target.counts or {}
     shares = np.array([counts[c] for c in looked.classes.tolist()]) / looked.target.n
     answers = {
@@ -179,7 +188,7 @@ def _baseline(looked: Looked, y: np.ndarray) -> Candidate:
         "predict_proba": np.tile(shares, (len(y), 1)),
     }
     found = metrics(looked.task, y, answers, looked.classes)
-    return Candidate("always the same shares", None, found, answers)
+    return Candidate("class shares alone", None, found, answers)
 
 
 def _difference(looked: Looked, tried: Sequence[Candidate], y: np.ndarray) -> Any:

@@ -4,6 +4,9 @@ The formulas, down to the order of their operations, are those of scikit-learn 1
 so that equal splits tie in both.
 """
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
 import math
@@ -18,12 +21,12 @@ _EPSILON = np.finfo(np.float64).eps
 
 
 @inner
-def _log2(x):  # type: ignore[no-untyped-def]
+def _log2(x):
     return math.log(x) / math.log(2.0)
 
 
 @inner
-def totals(held, start, end, n_classes, total):  # type: ignore[no-untyped-def]
+def totals(held, start, end, n_classes, total):
     """Sums of the rows ``start:end`` into `total`; returns their weight and the sum of w y y."""
     total[:] = 0.0
     weight = square = 0.0
@@ -41,7 +44,7 @@ def totals(held, start, end, n_classes, total):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _poisson(held, start, end, y_sum, weight):  # type: ignore[no-untyped-def]
+def _poisson(held, start, end, y_sum, weight):
     if y_sum <= _EPSILON:
         return np.inf
     mean, loss = y_sum / weight, 0.0
@@ -53,7 +56,7 @@ def _poisson(held, start, end, y_sum, weight):  # type: ignore[no-untyped-def]
 
 
 @inner
-def impurity(kind, sums, weight, square, held, start, end):  # type: ignore[no-untyped-def]
+def impurity(kind, sums, weight, square, held, start, end):
     """The impurity of a node with these sums."""
     if kind == SQUARED:
         return square / weight - (sums[0] / weight) ** 2.0
@@ -73,7 +76,7 @@ def impurity(kind, sums, weight, square, held, start, end):  # type: ignore[no-u
 
 
 @inner
-def _entropy_part(weight_of_class, weight):  # type: ignore[no-untyped-def]
+def _entropy_part(weight_of_class, weight):
     if weight_of_class <= 0.0:
         return 0.0
     share = weight_of_class / weight
@@ -81,7 +84,7 @@ def _entropy_part(weight_of_class, weight):  # type: ignore[no-untyped-def]
 
 
 @inner
-def proxy_of_two(kind, left, other_left, right, other_right, w_left, w_right):  # type: ignore[no-untyped-def]
+def proxy_of_two(kind, left, other_left, right, other_right, w_left, w_right):
     """`proxy` for two classes, or for regression (where only the sums of w y are looked at)."""
     if kind == GINI:
         gini_left = 1.0 - (left * left + other_left * other_left) / (w_left * w_left)
@@ -99,7 +102,7 @@ def proxy_of_two(kind, left, other_left, right, other_right, w_left, w_right):  
 
 
 @inner
-def proxy(kind, left, total, w_left, w_right):  # type: ignore[no-untyped-def]
+def proxy(kind, left, total, w_left, w_right):
     """Grows with the improvement of a split whose left side has the class weights `left`."""
     out_left = out_right = 0.0
     if kind == GINI:

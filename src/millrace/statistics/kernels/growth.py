@@ -6,9 +6,12 @@ of equals wins. Only the sorting of a node's rows is replaced by a histogram. Wh
 of its own and sums are exact (class counts, whole numbers), the split is the same.
 """
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +85,7 @@ class Split(NamedTuple):
 
 
 @inner
-def draw(state):  # type: ignore[no-untyped-def]
+def draw(state):
     """The next number of scikit-learn's ``our_rand_r``, below 2**31."""
     s = np.uint32(1) if state[0] == 0 else state[0]
     s = np.uint32(s ^ np.uint32(s << np.uint32(13)))
@@ -93,7 +96,7 @@ def draw(state):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _move(cells, left, n_classes, b):  # type: ignore[no-untyped-def]
+def _move(cells, left, n_classes, b):
     """Add the sums of bin `b` to the left side; returns its weight and its number of rows."""
     if n_classes == 0:
         at = np.uint64(b) * np.uint64(3)
@@ -109,14 +112,14 @@ def _move(cells, left, n_classes, b):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _allowed(least, least_weight, n_left, n_right, w_left, w_right):  # type: ignore[no-untyped-def]
+def _allowed(least, least_weight, n_left, n_right, w_left, w_right):
     return (
         n_left >= least and n_right >= least and w_left >= least_weight and w_right >= least_weight
     )
 
 
 @inner
-def _best_of(low, high, rule, work, n_bins, n_rows, weight, best):  # type: ignore[no-untyped-def]
+def _best_of(low, high, rule, work, n_bins, n_rows, weight, best):
     """The best split of one feature, if it beats the proxy `best`.
 
     Returns
@@ -173,7 +176,7 @@ def _best_of(low, high, rule, work, n_bins, n_rows, weight, best):  # type: igno
 
 
 @inner
-def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):  # type: ignore[no-untyped-def]
+def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):
     """A random split of one feature, if it beats the proxy `best`.
 
     Returns
@@ -218,7 +221,7 @@ def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):  # t
 
 
 @inner
-def _border(table, feature, before, threshold):  # type: ignore[no-untyped-def]
+def _border(table, feature, before, threshold):
     """A threshold that parts no bin, and the last bin that it sends left.
 
     A bin that does not occur in the node, but elsewhere has values on both sides of the threshold, is
@@ -234,7 +237,7 @@ def _border(table, feature, before, threshold):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _last_left(table, feature, before, threshold):  # type: ignore[no-untyped-def]
+def _last_left(table, feature, before, threshold):
     """The last bin with no value above the threshold, from `before` on."""
     cut = before
     for b in range(before + 1, MISSING):
@@ -246,7 +249,7 @@ def _last_left(table, feature, before, threshold):  # type: ignore[no-untyped-de
 
 
 @inner
-def _partition(column, held, start, end, cut, missing_left):  # type: ignore[no-untyped-def]
+def _partition(column, held, start, end, cut, missing_left):
     """Move the rows that go left to the front; both sides keep their order. Returns their border."""
     left, right = np.uint64(start), np.uint64(0)
     most = np.uint8(cut)
@@ -268,7 +271,7 @@ def _partition(column, held, start, end, cut, missing_left):  # type: ignore[no-
 
 
 @inner
-def _clear(cells, bins, n_classes, n_bins):  # type: ignore[no-untyped-def]
+def _clear(cells, bins, n_classes, n_bins):
     stride = np.uint64(n_classes + 1 if n_classes > 0 else 3)
     for k in range(n_bins):
         at = np.uint64(bins[k]) * stride
@@ -277,12 +280,12 @@ def _clear(cells, bins, n_classes, n_bins):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _swap(array, i, j):  # type: ignore[no-untyped-def]
+def _swap(array, i, j):
     array[i], array[j] = array[j], array[i]
 
 
 @inner
-def _is_constant(low, high, bins, n_bins):  # type: ignore[no-untyped-def]
+def _is_constant(low, high, bins, n_bins):
     first, last = bins[0], bins[n_bins - 1]
     if first == MISSING:
         return True
@@ -292,7 +295,7 @@ def _is_constant(low, high, bins, n_bins):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _search(table, held, rule, work, start, end, weight, n_known):  # type: ignore[no-untyped-def]
+def _search(table, held, rule, work, start, end, weight, n_known):
     """Draw features until one can be split and `max_features` were seen.
 
     Returns
@@ -352,13 +355,14 @@ def _search(table, held, rule, work, start, end, weight, n_known):  # type: igno
 
 
 @inner
-def no_split(end, n_constant):  # type: ignore[no-untyped-def]
+def no_split(end, n_constant):
     """The split of a node that stays a leaf."""
-    return Split(np.int64(0), 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
+    feature: Any = np.int64(0)
+    return Split(feature, 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
 
 
 @inner
-def split_node(table, held, rule, work, start, end, weight, square, impurity_here, n_known):  # type: ignore[no-untyped-def]
+def split_node(table, held, rule, work, start, end, weight, square, impurity_here, n_known):
     """Find the best split of the rows ``start:end`` and move them; ``work.total`` has their sums."""
     feature, before, after, missing_left, threshold, n_constant = _search(
         table, held, rule, work, start, end, weight, n_known

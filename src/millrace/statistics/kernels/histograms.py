@@ -4,14 +4,16 @@ A bin is a byte. Bin ``i`` of a column holds the values ``edges[i - 1] < x <= ed
 have a bin of their own. Columns are feature-major: all bytes of a column lie side by side.
 """
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 MISSING = 255
@@ -26,11 +28,16 @@ _TILE = 256
 """Rows of a matrix that are binned column by column while they are in the cache."""
 
 
-inner = numba.njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_njit: Any = njit
+_intrinsic: Any = intrinsic
+
+jit: Any = _njit(nogil=True, cache=True)
+
+inner: Any = _njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles what only other kernels call: without the wrapper that Python would need."""
 
 
-@intrinsic
+@_intrinsic
 def lowest_bit(typingctx: Any, word: Any) -> Any:
     """Position of the lowest bit that is set in a uint64, which must not be zero."""
 
@@ -41,7 +48,7 @@ def lowest_bit(typingctx: Any, word: Any) -> Any:
 
 
 @inner
-def bin_of(value, edges):  # type: ignore[no-untyped-def]
+def bin_of(value, edges):
     """How many of 255 ascending edges are less than `value` (which is not NaN)."""
     at = np.uint64(0)
     step = np.uint64(128)
@@ -51,8 +58,8 @@ def bin_of(value, edges):  # type: ignore[no-untyped-def]
     return at
 
 
-@numba.njit(nogil=True, cache=True)
-def fill_bins(X, edges, missing, single, first, codes):  # type: ignore[no-untyped-def]
+@jit
+def fill_bins(X, edges, missing, single, first, codes):
     """Write the bins of the rows of X into the columns of `codes`, from row `first` on.
 
     Parameters
@@ -80,8 +87,8 @@ def fill_bins(X, edges, missing, single, first, codes):  # type: ignore[no-untyp
                     column[first + i] = bin_of(value, own)
 
 
-@numba.njit(nogil=True, cache=True)
-def widen(X, codes, first, missing, low, high):  # type: ignore[no-untyped-def]
+@jit
+def widen(X, codes, first, missing, low, high):
     """Widen ``low[j, b]`` and ``high[j, b]`` (float32) to the values of X in bin b of column j."""
     n_samples, n_features = X.shape
     for start in range(0, n_samples, _TILE):
@@ -98,7 +105,7 @@ def widen(X, codes, first, missing, low, high):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add(cell, at, classes, target, weight):  # type: ignore[no-untyped-def]
+def _add(cell, at, classes, target, weight):
     """Add one row to the cell of its bin: class weights, or (w y, w); the number of rows last."""
     if classes > 0:
         cell[at + np.uint64(target)] += weight
@@ -110,7 +117,7 @@ def _add(cell, at, classes, target, weight):  # type: ignore[no-untyped-def]
 
 
 @inner
-def histogram(column, samples, y, w, start, end, classes, cells, bins, mask):  # type: ignore[no-untyped-def]
+def histogram(column, samples, y, w, start, end, classes, cells, bins, mask):
     """Add up the rows ``samples[start:end]`` by their bin, and list the bins that occur.
 
     Parameters

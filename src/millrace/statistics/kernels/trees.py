@@ -4,13 +4,15 @@ Twins of ``DepthFirstTreeBuilder`` and ``BestFirstTreeBuilder`` in scikit-learn 
 to the order in which leaves of equal improvement leave the heap.
 """
 
+# Kernels are not Python: Numba gives them their types.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from millrace.statistics.kernels.growth import impurity, no_split, split_node, totals
-from millrace.statistics.kernels.histograms import MISSING, inner
+from millrace.statistics.kernels.histograms import MISSING, inner, jit
 
 _EPSILON = np.finfo(np.float64).eps
 _LEAF, _NONE = -1, -2
@@ -21,17 +23,17 @@ _LEAF, _NONE = -1, -2
 
 
 @inner
-def _put(row, a, b, c, d, e, f):  # type: ignore[no-untyped-def]
+def _put(row, a, b, c, d, e, f):
     row[0], row[1], row[2], row[3], row[4], row[5] = a, b, c, d, e, f
 
 
 @inner
-def _got(row):  # type: ignore[no-untyped-def]
+def _got(row):
     return row[0], row[1], row[2], row[3], row[4], row[5]
 
 
 @inner
-def _add(nodes, at, parent, is_left, is_leaf, split, impurity_here, n, weight):  # type: ignore[no-untyped-def]
+def _add(nodes, at, parent, is_left, is_leaf, split, impurity_here, n, weight):
     node = nodes[at]
     node.impurity = impurity_here
     node.n_node_samples = n
@@ -50,7 +52,7 @@ def _add(nodes, at, parent, is_left, is_leaf, split, impurity_here, n, weight): 
 
 
 @inner
-def _make_leaf(nodes, at):  # type: ignore[no-untyped-def]
+def _make_leaf(nodes, at):
     nodes[at].left_child = _LEAF
     nodes[at].right_child = _LEAF
     nodes[at].feature = _NONE
@@ -58,7 +60,7 @@ def _make_leaf(nodes, at):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _visit(  # type: ignore[no-untyped-def]
+def _visit(
     table, held, rule, work, nodes, values, at, start, end, depth, parent, is_left, known, inherited
 ):
     """Make the node of the rows ``start:end``, split them if they can be split.
@@ -92,8 +94,8 @@ def _visit(  # type: ignore[no-untyped-def]
     return is_leaf, here, split
 
 
-@numba.njit(nogil=True, cache=True)
-def grow_depth_first(table, held, rule, work, nodes, values):  # type: ignore[no-untyped-def]
+@jit
+def grow_depth_first(table, held, rule, work, nodes, values):
     """Grow a tree depth first.
 
     Parameters
@@ -139,7 +141,7 @@ def grow_depth_first(table, held, rule, work, nodes, values):  # type: ignore[no
 
 
 @inner
-def _rise(heap, gains, at):  # type: ignore[no-untyped-def]
+def _rise(heap, gains, at):
     """Move an entry of a heap up to its place, as ``std::push_heap`` does."""
     gain, entry = gains[at], heap[at].copy()
     while at > 0 and gains[(at - 1) // 2] < gain:
@@ -152,7 +154,7 @@ def _rise(heap, gains, at):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _sink(heap, gains, n):  # type: ignore[no-untyped-def]
+def _sink(heap, gains, n):
     """Move the greatest of n entries to the end of the heap, as ``std::pop_heap`` does."""
     first, first_gain = heap[0].copy(), gains[0]
     entry, gain = heap[n - 1].copy(), gains[n - 1]
@@ -173,8 +175,8 @@ def _sink(heap, gains, n):  # type: ignore[no-untyped-def]
     gains[n - 1], heap[n - 1] = first_gain, first
 
 
-@numba.njit(nogil=True, cache=True)
-def grow_best_first(table, held, rule, work, nodes, values):  # type: ignore[no-untyped-def]
+@jit
+def grow_best_first(table, held, rule, work, nodes, values):
     """Grow a tree of at most ``rule.max_leaf_nodes`` leaves; as `grow_depth_first`."""
     room = 2 * rule.max_leaf_nodes + 1
     heap, gains = np.empty((room, 6), np.int64), np.empty(room)
@@ -220,8 +222,8 @@ def grow_best_first(table, held, rule, work, nodes, values):  # type: ignore[no-
             return count, deepest
 
 
-@numba.njit(nogil=True, cache=True)
-def leaves(codes, rows, nodes, cuts, out):  # type: ignore[no-untyped-def]
+@jit
+def leaves(codes, rows, nodes, cuts, out):
     """The leaf that each of some binned rows comes to.
 
     Parameters
