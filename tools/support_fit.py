@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sklearn.linear_model import SGDClassifier
+
 from millrace.catalog.registry import public_name
 from millrace.fitting.ways import ways
 from millrace.solvers import Example, Rows, examples, registered
@@ -32,7 +34,8 @@ statistics. The columns of the first table:
   scikit-learn on the same rows, as the conformance tests check it; *converged* where scikit-learn is
   given a tighter `tol`, because its default stops early; *quality* where the answer is another one and
   its score must not be lower than scikit-learn's by more than the number; *parts* where it is as exact
-  as the estimators inside. Attributes in brackets tell how it was solved and are not compared.
+  as the estimators inside; – where no example is of it. Attributes in brackets tell how it was solved,
+  or are fixed up to a sign only, and are not compared.
 - **weights**: whether sample weights are taken.
 
 Some parameters of a class cannot be fitted batch by batch; then the next way is taken or an error says
@@ -40,9 +43,10 @@ why. `millrace.plan` tells it for your estimator before anything is read. Files 
 `src/millrace/solvers/`.
 """
 
+_ATOL = 1e-9
+"""The absolute bound of an example that states none."""
+
 HEADS = ("class", "how", "agrees to", "weights", "file")
-NO_BOUND = ("–",)
-_UNLISTED = ("imblearn.pipeline.Pipeline",)
 
 
 @dataclass
@@ -72,32 +76,41 @@ def section(estimators: Mapping[str, type]) -> str:
 
 _WAYS = {
     "partial": (
-        "**Batch by batch through `partial_fit`**, in the order of the rows, once over all of them. The "
-        "answer is that\nof `partial_fit` on the same batches, which is not that of `fit` where `fit` makes "
-        "several passes:"
+        "**Batch by batch through `partial_fit`**, in the order of the rows, once over all of them. The\n"
+        "answer is that of `partial_fit` on the same batches, which is not that of `fit` where `fit`\n"
+        "makes several passes:"
     ),
     "stateless": "**On the first rows**, because they learn nothing but the columns:",
     "inside": (
         "**As the estimator inside allows**: through `partial_fit` where that has it, else in memory:"
     ),
     "memory": (
-        "**In memory only**: no solver and no `partial_fit`, or a solver that declines. They raise "
-        "`NotStreamableError`\nwith the size of the rows, and are fitted by scikit-learn itself on all rows "
-        "with `in_memory=True`:"
+        "**In memory only**: no solver and no `partial_fit`, or a solver that declines. They raise\n"
+        "`NotStreamableError` with the size of the rows, and are fitted by scikit-learn itself on all\n"
+        "rows with `in_memory=True`:"
     ),
 }
 
 
 # -- what the registry says ------------------------------------------------------------------
 def _examples() -> dict[str, _Shown]:
-    """Public class name -> what its examples state."""
+    """Public class name -> what its examples state; of classes without any, those they are part of."""
     shown: dict[str, _Shown] = defaultdict(_Shown)
+    inside: dict[str, _Shown] = defaultdict(_Shown)
     for _, example in examples():
         estimator = example.make()[0]
-        one = shown[public_name(type(estimator))]
-        one.bounds[_bound(example)] = None
-        one.ignored |= dict.fromkeys(example.ignore)
-    return shown
+        _learn(shown, estimator, example)
+        if hasattr(estimator, "get_params"):
+            for part in estimator.get_params().values():
+                if hasattr(part, "get_params"):
+                    _learn(inside, part, example)
+    return inside | shown
+
+
+def _learn(shown: dict[str, _Shown], estimator: Any, example: Example) -> None:
+    one = shown[public_name(type(estimator))]
+    one.bounds[_bound(example)] = None
+    one.ignored |= dict.fromkeys(example.ignore)
 
 
 def _bound(example: Example) -> str:
@@ -105,12 +118,14 @@ def _bound(example: Example) -> str:
     why = f" ({example.why})" if example.why else ""
     if example.quality is not None:
         return f"quality, {_number(example.quality_slack)}{why}"
+    absolute = f" or {_number(example.atol)} absolute" if example.atol > _ATOL else ""
     converged = ", converged" if example.oracle is not None and not why else ""
-    return f"{_number(example.rtol)}{converged}{why}"
+    return f"{_number(example.rtol)}{absolute}{converged}{why}"
 
 
 def _number(value: float) -> str:
-    return re.sub(r"e-0?(\d+)", r"e-\1", f"{value:g}")
+    text = f"{value:.0e}" if 0 < value < 1e-3 else f"{value:g}"
+    return re.sub(r"e-0?(\d+)", r"e-\1", text)
 
 
 def _declines(name: str, solver: Solver, shown: Mapping[str, _Shown]) -> bool:
@@ -122,21 +137,25 @@ def _other_ways(estimators: Mapping[str, type], solvers: Mapping[str, Any]) -> d
     """Way -> the names of the classes that are fitted in it."""
     found: dict[str, list[str]] = {way: [] for way in _WAYS}
     for name, cls in estimators.items():
-        if _needed(cls):
-            found["inside" if hasattr(cls, "partial_fit") else "memory"].append(name)
-        elif name in solvers:
-            found["memory"].append(name)
+        needed = _needed(cls)
+        # One that can do all that is ever asked of the estimator inside.
+        made = cls(**dict.fromkeys(needed, SGDClassifier()))
+        way = ways(made, Rows(Source(())), in_memory=False)[0].name
+        if name in solvers or not way:
+            kind = "memory"
+        elif "partial_fit" in way:
+            kind = "inside" if needed else "partial"
         else:
-            way = ways(cls(), Rows(Source(())), in_memory=False)[0].name
-            kind = "partial" if "partial_fit" in way else "stateless" if way else "memory"
-            found[kind].append(name)
+            kind = "stateless"
+        found[kind].append(name)
     return found
 
 
 def _needed(cls: type) -> list[str]:
     """Parameters without a default: the estimators inside."""
     parameters = inspect.signature(cls).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
 
 
 # -- the tables ------------------------------------------------------------------------------
@@ -201,4 +220,7 @@ def _sentence(solver: Solver) -> str:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines) + "\n"
+    return (
+        "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
+        + "\n"
+    )

@@ -187,7 +187,10 @@ def _query(text: str, connection: Any) -> Source:
     from millrace.data.streams import DuckDB
 
     try:
-        relation = connection.cursor().sql(text)
+        try:
+            relation = connection.cursor().sql(text)
+        except duckdb.CatalogException:  # a frame that is registered with the connection alone
+            relation = connection.sql(text)
     except duckdb.Error as error:
         raise FileInputError.unreadable("the query", " ".join(str(error).split())) from error
     if relation is None:

@@ -91,6 +91,8 @@ class Data:
     weight : str, numpy.ndarray or None
     folds : Folds, optional
     chunk_rows : int
+    memory : int, optional
+        The budget of the call in bytes.
     """
 
     table: Table
@@ -99,6 +101,7 @@ class Data:
     weight: Any = None
     folds: Folds | None = None
     chunk_rows: int = 1 << 16
+    memory: int | None = None
 
     @property
     def n_rows(self) -> int | None:
@@ -119,6 +122,7 @@ class Data:
             weighted=self.weight is not None,
             target=self.target is not None,
             n_rows=self.n_rows,
+            memory=self.memory,
             path=path,
         )
 
@@ -229,7 +233,7 @@ def make_data(
         taken.add(folds.key)
     features = tuple(n for n in names if n not in taken)
     rows = chunk_rows(len(features), table.n_rows, budget)
-    return Data(table, features, target, weight, folds, rows)
+    return Data(table, features, target, weight, folds, rows, budget)
 
 
 def chunk_rows(n_features: int, n_rows: int | None, budget: int | None) -> int:

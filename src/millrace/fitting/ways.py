@@ -36,6 +36,8 @@ def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
     """All ways that there are for an estimator; the last one declines where none is left."""
     found: list[Way] = []
     solver = lookup(type(estimator))
+    if not rows.target and _needs_target(estimator):
+        raise FitError.target_needed(type(estimator).__name__)
     if rows.weighted and not _has_weight(estimator):
         raise FitError.at(rows.path, type(estimator).__name__, "it takes no sample weights")
     if solver is not None:
@@ -49,6 +51,13 @@ def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
     if in_memory:
         found.append(Way("in memory", _in_memory))
     return found or [Way("", _refuse, notable=False)]
+
+
+def _needs_target(estimator: Any) -> bool:
+    try:
+        return bool(estimator.__sklearn_tags__().target_tags.required)
+    except AttributeError:
+        return False
 
 
 def _has_weight(estimator: Any) -> bool:

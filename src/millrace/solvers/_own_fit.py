@@ -61,7 +61,7 @@ def spooled(
             type(estimator).__name__,
             (target.n_samples, rows.width or 0),
             "float32" if narrow else "float64",
-            getattr(rows, "memory", None) or IN_MEMORY,
+            rows.memory // 4 if rows.memory else IN_MEMORY,
             target.rows,
         )
     )

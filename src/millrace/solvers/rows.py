@@ -94,6 +94,8 @@ class Rows:
         Whether batches carry a target.
     n_rows : int, optional
         How many there are, where that is known.
+    memory : int, optional
+        The budget of the call in bytes; for solvers that keep something of every row.
     path : str
         Where the estimator stands: ``"pipeline/prep/num"``.
     memo : dict
@@ -109,6 +111,7 @@ class Rows:
     weighted: bool = False
     target: bool = True
     n_rows: int | None = None
+    memory: int | None = field(default=None, compare=False)
     path: str = field(default="", compare=False)
     memo: dict[str, tuple[Through, Any]] = field(default_factory=dict, compare=False, repr=False)
 

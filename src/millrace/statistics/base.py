@@ -128,6 +128,8 @@ class Batch:
         (n_samples,)
     rows : numpy.ndarray of int64, optional
         The number of every row, where they are not ``first, first + 1, ...``.
+    names : tuple of str, optional
+        Names of the columns of a matrix that was made of columns; for messages.
     """
 
     first: int
@@ -135,6 +137,7 @@ class Batch:
     y: Any = None
     weight: np.ndarray | None = None
     rows: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
     _codes: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -155,12 +158,28 @@ class Batch:
             A column is not numeric.
         """
         if isinstance(self.X, Columns):
-            return self.X.matrix()
+            try:
+                return self.X.matrix()
+            except TypeError as error:
+                raise TypeError(f"{error}{self._first_word()}") from error
         if sp.issparse(self.X) or self.X.dtype in (np.float32, np.float64):
             return self.X
         if self.X.dtype.kind in "biu":
             return self.X.astype(np.float64)
         return np.column_stack([numbers(c, f"x{j}") for j, c in enumerate(self.X.T)]).astype("f8")
+
+    def _first_word(self) -> str:
+        """Where the first cell is that is no number, for a message."""
+        for array in self.X.arrays:
+            kind = getattr(array, "type", None)
+            if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                continue
+            for i, cell in enumerate(array.to_pylist()):
+                try:
+                    float(cell or 0)
+                except ValueError:
+                    return f": {cell!r} in row {int(self.row_numbers()[i])}"
+        return ""
 
     @cached_property
     def target(self) -> np.ndarray:
@@ -237,7 +256,8 @@ def check_finite(batch: Batch, who: str, *, allow_nan: bool = False) -> None:
         column = int(batch.matrix.indices[at[0]])
     else:
         row, column = at
-    name = batch.X.names[column] if isinstance(batch.X, Columns) else column
+    names = batch.X.names if isinstance(batch.X, Columns) else batch.names
+    name = column if names is None else names[column]
     raise FitError.non_finite(who, name, int(batch.row_numbers()[row]), float(values[at]))
 
 

@@ -132,6 +132,7 @@ def taken(batch: Batch, where: np.ndarray, raw: bool = False) -> Batch:
         _values(batch.y, where),
         None if batch.weight is None else batch.weight[where],
         batch.row_numbers()[where],
+        batch.X.names if isinstance(batch.X, Columns) else batch.names,
     )
 
 
@@ -168,4 +169,5 @@ def joined(batches: list[Batch]) -> Batch:
         None if first.y is None else np.concatenate([b.y for b in batches]),
         None if weights[0] is None else np.concatenate([w for w in weights if w is not None]),
         np.concatenate([b.row_numbers() for b in batches]),
+        first.names,
     )

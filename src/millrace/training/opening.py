@@ -18,6 +18,9 @@ from millrace.data.splits import TrainTest
 from millrace.data.where import Filtered, Where
 from millrace.errors import FitError, MissingColumnsError
 
+HELD = 1
+"""The part of the rows that is held out."""
+
 pc: Any = import_module("pyarrow.compute")
 
 

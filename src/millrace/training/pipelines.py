@@ -95,6 +95,7 @@ def boosted(
         HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     )
     model = forest(
+        l2_regularization=1.0,  # without it, leaves of rare classes run away
         categorical_features=list(range(len(words))) or None,
         early_stopping=early_stopping,
         random_state=random_state,

@@ -44,6 +44,7 @@ def target_plot(result: TrainResult) -> str:
     def draw(ax: Any) -> None:
         bars = ax.barh(range(len(sizes)), sizes, color=SERIES[0], height=0.7)
         ax.set_yticks(range(len(sizes)), labels)
+        ax.margins(y=0.4 / len(sizes))
         shown = [f"{n:,} ({share(n / profile.n)})" for n in sizes]
         ax.bar_label(bars, shown, padding=3, fontsize=10, color=MUTED)
         ax.invert_yaxis()
@@ -74,10 +75,11 @@ def _histogram(ax: Any, values: np.ndarray, weights: np.ndarray | None, name: st
 
 
 def _bins(values: np.ndarray, most: int) -> np.ndarray:
-    """Edges of equal width; whole numbers of a small range get a bin each."""
+    """Edges of equal width; every bin of whole numbers holds equally many of them."""
     low, high = float(values.min()), float(values.max())
-    if high - low < most and np.all(values == np.floor(values)):
-        return np.arange(low - 0.5, high + 1.0)
+    if np.all(values == np.floor(values)) and high - low < 2**53:
+        width = np.ceil((high - low + 1) / most)
+        return np.arange(low - 0.5, high + width + 0.5, width)
     return np.linspace(low, high if high > low else low + 1.0, most + 1)
 
 
@@ -301,6 +303,7 @@ def importance_plot(found: Sequence[Importance], measure: str) -> str:
             error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
         )  # fmt: skip
         ax.set_yticks(range(len(shown)), labels)
+        ax.margins(y=0.4 / len(shown))
         ax.axvline(0, color=LINE, linewidth=1)
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")

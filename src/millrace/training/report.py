@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from millrace.statistics.profile import ColumnProfile, is_number
+from millrace.statistics.profile import CAP, ColumnProfile, is_number
 from millrace.training import plots
-from millrace.training.metrics import BETTER, LEVEL, LOWER, Metric
+from millrace.training.metrics import BETTER, LEVEL, LOWER
+from millrace.training.opening import HELD
 from millrace.training.result import Candidate, TrainResult
 from millrace.training.roles import Role
 from millrace.training.words import number, seconds, share, short, size
@@ -47,7 +48,7 @@ def render(result: TrainResult, files: Sequence[Path] = ()) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": number, "share": share, "seconds": seconds, "size": size, "short": short,
+        "number": number, "share": share, "seconds": seconds, "size": size, "short": short, "asked": _asked,
     }  # fmt: skip
     context = {
         "result": result,
@@ -57,7 +58,6 @@ def render(result: TrainResult, files: Sequence[Path] = ()) -> str:
         "facts": _facts(result),
         "columns": [_column(result, i) for i in range(len(result.profiles))],
         "comparison": _comparison(result),
-        "difference": _difference(result),
         "plots": _plots(result),
         "sweeps": result.report.sweeps[:SWEEPS],
         "more_sweeps": max(len(result.report.sweeps) - SWEEPS, 0),
@@ -95,7 +95,7 @@ def _column(result: TrainResult, at: int) -> dict[str, Any]:
         "type": str(profile.type),
         "role": role,
         "missing": profile.missing / profile.n if profile.n else 0.0,
-        "distinct": "many" if profile.distinct is None else f"{profile.distinct:,}",
+        "distinct": f"> {CAP:,}" if profile.distinct is None else f"{profile.distinct:,}",
         "plot": _small_plot(result, profile, role, f"column{at}"),
         "values": _values(profile),
     }
@@ -110,19 +110,33 @@ def _small_plot(result: TrainResult, profile: ColumnProfile, role: Role, name: s
     return plots.column_plot(name, values, weights) if len(values) else ""
 
 
+def _cell(value: Any) -> str:
+    """A value of a column: years have no comma."""
+    text = number(value)
+    return text.replace(",", "") if len(text) <= 6 else text
+
+
 def _values(profile: ColumnProfile) -> str:
     """Range and mean of numbers, the most frequent of other values."""
     present = profile.n - profile.missing
     if not present:
         return ""
     if is_number(profile.type) and math.isfinite(profile.mean):
-        low, high = number(profile.minimum), number(profile.maximum)
-        return f"{low} to {high}, mean {number(profile.mean)} ± {number(profile.deviation, 3)}"
+        low, high, mean = map(_cell, (profile.minimum, profile.maximum, profile.mean))
+        return f"{low} to {high}, mean {mean} ± {number(profile.deviation, 3)}"
     if profile.counts is None or profile.distinct == present:
         return f"{short(profile.minimum)} to {short(profile.maximum)}"
     top = sorted(profile.counts.items(), key=lambda item: (-item[1], str(item[0])))
     shown = ", ".join(f"{short(value)} {share(n / profile.n)}" for value, n in top[:TOP])
     return f"{shown} and {len(top) - TOP:,} more" if len(top) > TOP else shown
+
+
+def _asked(request: str) -> str:
+    """A request of a sweep, in words: the only part of the rows is the one held out."""
+    text = request.replace(f" without fold {HELD}", "").replace(
+        f"of fold {HELD}", "of held-out rows"
+    )
+    return text.replace("/", " › ")
 
 
 # --- comparison -----------------------------------------------------------------------------------
@@ -144,20 +158,6 @@ def _comparison(result: TrainResult) -> list[dict[str, Any]]:
             }
         )
     return lines
-
-
-def _difference(result: TrainResult) -> str:
-    """Whether the better one is so by more than chance."""
-    metric: Metric = result.difference
-    best, other = result.candidates
-    interval = f"{number(metric.low, 3)} to {number(metric.high, 3)}"
-    begun = (
-        f"The {metric.name} of the {other.name} is {number(metric.value, 3)} higher than that of the "
-        f"{best.name} (95 % interval {interval})"
-    )
-    if metric.low > 0:
-        return f"{begun}: the difference is not chance."
-    return f"{begun}: on these rows the two cannot be told apart."
 
 
 def _plots(result: TrainResult) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from millrace.statistics.profile import ColumnProfile
 from millrace.training.metrics import BETTER, Metric
 from millrace.training.pipelines import Task
 from millrace.training.roles import Role
+from millrace.training.words import number
 
 
 @dataclass
@@ -108,6 +109,18 @@ class TrainResult:
         """The better candidate."""
         return self.candidates[0]
 
+    @property
+    def verdict(self) -> str:
+        """Whether the better candidate is so by more than chance."""
+        found, (best, other) = self.difference, self.candidates
+        begun = (
+            f"The {found.name} of the {other.name} is {number(found.value, 3)} higher than that of the "
+            f"{best.name} (95 % interval {number(found.low, 3)} to {number(found.high, 3)})"
+        )
+        if found.low > 0:
+            return f"{begun}: more than chance explains."
+        return f"{begun}: on these rows the two cannot be told apart."
+
     def save(self, path: str | os.PathLike[str], beside: str = "joblib") -> list[Path]:
         """Write the compiled model (``.mill``) and, beside it, the scikit-learn object.
 
@@ -161,7 +174,8 @@ class TrainResult:
             "held_out_rows": len(self.y),
             "metrics": {
                 c.name: {
-                    m.name: {"value": m.value, "low": m.low, "high": m.high} for m in c.metrics
+                    m.name: {"value": m.value, "low": _known(m.low), "high": _known(m.high)}
+                    for m in c.metrics
                 }
                 for c in self.candidates
             },
@@ -181,6 +195,11 @@ class TrainResult:
             shown = ", ".join(f"{m.name} {m.value:.4g}" for m in one.metrics)
             lines.append(f"  {one.name}: {shown}")
         return "\n".join(lines)
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else value
 
 
 def _joblib(estimator: Any, path: Path) -> None:

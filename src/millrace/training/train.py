@@ -25,15 +25,12 @@ from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
 from millrace.training.look import Looked, look
 from millrace.training.metrics import BETTER, aligned, difference, metrics
-from millrace.training.opening import Counted, HeldOut, missing_targets, opened
+from millrace.training.opening import HELD, Counted, HeldOut, missing_targets, opened
 from millrace.training.pipelines import candidates
 from millrace.training.result import Candidate, TrainResult
 
 SAMPLE = 2_000
 """Held-out rows that the permutation importance and the histograms of long columns use."""
-
-HELD = 1
-"""The part of the rows that is held out."""
 
 
 @runtime_checkable
