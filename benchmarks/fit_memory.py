@@ -7,6 +7,7 @@ regression alone; and a grid of 50 ridges on 5 folds against one fit and against
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +54,7 @@ def main() -> None:
             )
     result.cases.append(together(chosen))
     result.cases.append(grid(chosen))
+    result.cases.append(checkpointed(chosen))
     result.write()
 
 
@@ -189,6 +191,32 @@ def grid(chosen: harness.Options) -> Case:
         case.verdicts.append(
             harness.verdict(Target("against GridSearchCV", 30.0, 60.0), c.median / a.median, peer)
         )
+    return case
+
+
+def checkpointed(chosen: harness.Options) -> Case:
+    """A logistic regression that keeps a checkpoint over one that does not."""
+    from sklearn.linear_model import LogisticRegression
+
+    import millrace as mr
+
+    X, _, c = data(4_000_000, "float32")
+    case = Case("LogisticRegression on 4M x 28 with a checkpoint")
+    without = "without a checkpoint"
+
+    def kept(_: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            mr.fit(LogisticRegression(), X, c, checkpoint=folder, progress=False)
+
+    contenders = [
+        Contender(MILLRACE, lambda: None, kept, read=nothing),
+        Contender(without, lambda: None, partial(ours, LogisticRegression, X, c), read=nothing),
+    ]
+    harness.run_case(case, contenders, None, chosen.measure_budget(60.0, 120.0))
+    a, b = case.timing(MILLRACE), case.timing(without)
+    measured = a.median / b.median if a and b else None
+    goal = Target("time with over time without", 1.03, 1.01)
+    case.verdicts.append(harness.verdict(goal, measured, without, higher_is_better=False))
     return case
 
 

@@ -16,7 +16,8 @@ PAGE = ROOT.parent / "docs" / "benchmarks.md"
 # The order of the page. Results of other questions follow.
 ORDER = (
     "lightgbm_batch", "xgboost_batch", "histgb_batch", "forest_batch", "one_row",
-    "one_row_pipeline", "import_time", "compile_time", "grid", "every_class",
+    "one_row_pipeline", "import_time", "compile_time", "grid", "every_class", "readers", "fit_file",
+    "fit_memory", "forest_fit", "fit_budget",
 )  # fmt: skip
 
 MARKS = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +17,16 @@ from millrace.catalog import Translation, translate
 from millrace.catalog.registry import public_name
 from millrace.catalog.translate import Sample, reading
 from millrace.compiler.link import link
+from millrace.errors import MissingColumnsError
 from millrace.ir.program import Program
 from millrace.rewrites import simplify
+from millrace.runtime.derived import with_parts
 from millrace.runtime.inputs import FLAT, adapt, is_sparse
 from millrace.runtime.model import CompiledModel, ModelInfo
 from millrace.runtime.samples import first, for_source
+
+if TYPE_CHECKING:
+    from millrace.data.derive import Derived
 
 VERIFY_SECONDS = 0.25
 """Time that `compile` gives the rows that verification makes up; `model.verify` takes longer."""
@@ -31,6 +37,7 @@ def compile(
     *,
     sample: Any = None,
     verify: bool = True,
+    derived: Mapping[str, Derived] | None = None,
 ) -> CompiledModel:
     """Compile a fitted object into a small exact program for this CPU.
 
@@ -44,6 +51,9 @@ def compile(
     verify : bool
         Compare with the source on rows made from the model itself (every kind of boundary, missing and
         unseen values; bounded to a fraction of a second) and on the sample.
+    derived : mapping of str to Derived, optional
+        Columns that it was fitted on and that are parts of a date: the model computes them itself where
+        rows have the date instead. The sample may have either.
 
     Returns
     -------
@@ -62,14 +72,29 @@ def compile(
     if sample is not None:
         table = reading(fitted)
         sample = for_source(sample, table.form)
+        sample = with_parts(sample, derived) if derived else sample
         few = _first_rows(fitted, table, sample)
     translation = translate(fitted, few)
     translation = replace(translation, program=simplify(translation.program))
-    model = link(translation.program, _info(fitted, translation), translation.foreign, fitted)
+    info = replace(_info(fitted, translation), derived=_known(derived or {}, translation.program))
+    model = link(translation.program, info, translation.foreign, fitted)
     if verify:
         report = model.verify(sample, seconds=VERIFY_SECONDS)
         model.info = replace(model.info, verification=report.as_dict())
     return model
+
+
+def _known(derived: Mapping[str, Derived], program: Program) -> dict[str, Derived]:
+    """What is derived, each of them a column of the program.
+
+    Raises
+    ------
+    MissingColumnsError
+    """
+    names = [c.name for c in program.columns] if program.named else []
+    if unknown := [name for name in derived if name not in names]:
+        raise MissingColumnsError.of(unknown, names)
+    return dict(derived)
 
 
 def _first_rows(fitted: Any, table: Program, rows: Any) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from millrace.ir.ops import Leaves, Trees
 from millrace.ir.text import unparse
 
 if TYPE_CHECKING:
+    from millrace.data.derive import Derived
     from millrace.runtime.model import CompiledModel
 
 
@@ -28,6 +30,8 @@ class Description:
     n_trees, n_leaves, n_primitives, n_bytes : int
     verification : dict, optional
     provenance : dict
+    derived : dict of str to tuple of str
+        Date column -> those of its parts that the model was fitted on, which it computes itself.
     """
 
     source: str
@@ -42,6 +46,7 @@ class Description:
     n_bytes: int
     verification: dict[str, Any] | None
     provenance: dict[str, Any]
+    derived: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, model: CompiledModel) -> Description:
@@ -64,6 +69,7 @@ class Description:
             len(text.encode()) + sum(a.values.nbytes for a in constants.values()),
             model.info.verification,
             model.info.provenance,
+            _by_date(model.info.derived),
         )
 
     @property
@@ -79,6 +85,8 @@ class Description:
         if self.columns_ignored:
             ignored = f"{len(self.columns_ignored)}: {_shortened(self.columns_ignored)}"
             facts.append(("columns not read", ignored))
+        for column, parts in self.derived.items():
+            facts.append(("computed", f"{', '.join(parts)} of the date {column}"))
         if self.n_trees:
             facts.append(("trees", f"{self.n_trees:,} with {self.n_leaves:,} leaves"))
         facts.append(("size", f"{self.n_primitives} primitives, {self.n_bytes / 1024:,.0f} KB"))
@@ -119,6 +127,14 @@ class Description:
             f"<b>compiled {html.escape(self.source)}</b><table>{facts}</table><table><tr><th>step</th>"
             f"<th>class</th><th>status</th><th>reason</th></tr>{steps}</table>"
         )
+
+
+def _by_date(derived: Mapping[str, Derived]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for date in derived.values():
+        zone = f" ({date.zone})" if date.zone else ""
+        found[date.column + zone] = (*found.get(date.column + zone, ()), date.part)
+    return found
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

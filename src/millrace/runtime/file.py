@@ -26,6 +26,7 @@ from millrace.ir.program import Program
 from millrace.ir.text import parse, unparse
 
 if TYPE_CHECKING:
+    from millrace.data.derive import Derived
     from millrace.runtime.model import CompiledModel, ModelInfo
 
 FORMAT = 2
@@ -172,4 +173,13 @@ def _info(plain: dict[str, Any]) -> ModelInfo:
         verification=plain["verification"],
         estimator_type=plain.get("estimator_type"),
         output=plain.get("output", "default"),
+        derived=_derived(plain.get("derived", {})),
     )
+
+
+def _derived(plain: Mapping[str, dict[str, Any]]) -> dict[str, Derived]:
+    if not plain:
+        return {}
+    from millrace.data.derive import Derived
+
+    return {name: Derived(**facts) for name, facts in plain.items()}

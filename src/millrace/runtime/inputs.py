@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from millrace.ir.ops import Call, Features, Terms
 from millrace.ir.program import Program, have_names
 from millrace.ir.types import ABSENT, CSR
 from millrace.runtime.columns import ColumnData, column_data
+from millrace.runtime.derived import sources_of, with_derived
+
+if TYPE_CHECKING:
+    from millrace.data.derive import Derived
 
 FLAT = "sklearn.isotonic.IsotonicRegression"
 """The only class that takes its only column as a one-dimensional array, too."""
@@ -48,7 +52,13 @@ class Batch:
     binding: tuple[str, ...]
 
 
-def adapt(rows: Any, program: Program, ignore_extra: bool = False, flat: bool = False) -> Batch:
+def adapt(
+    rows: Any,
+    program: Program,
+    ignore_extra: bool = False,
+    flat: bool = False,
+    derived: Mapping[str, Derived] | None = None,
+) -> Batch:
     """The columns that a program reads, from any table-like object.
 
     Parameters
@@ -61,6 +71,8 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False, flat: bool = 
         Whether columns that the model was not fitted on are passed over silently.
     flat : bool
         Whether the only column may come as a one-dimensional array or series.
+    derived : mapping of str to Derived, optional
+        Columns that are computed from others of the table, where it does not have them.
 
     Raises
     ------
@@ -74,8 +86,10 @@ def adapt(rows: Any, program: Program, ignore_extra: bool = False, flat: bool = 
     used = program.used_columns
     columns: list[ColumnData | None] = [None] * len(program.columns)
     if names is not None and program.named:
+        if derived:
+            names, get = with_derived(names, get, derived, {c.name for c in program.columns})
         own = _own_names(names, program)
-        _check_names(names, own, program, ignore_extra)
+        _check_names(names, own, program, ignore_extra, derived)
         places = _places(names)
         for position in used:
             column = program.columns[position]
@@ -279,12 +293,16 @@ def _own_names(names: Sequence[str], program: Program) -> dict[str, str]:
 
 
 def _check_names(
-    names: Sequence[str], own: Mapping[str, str], program: Program, ignore_extra: bool
+    names: Sequence[str],
+    own: Mapping[str, str],
+    program: Program,
+    ignore_extra: bool,
+    derived: Mapping[str, Derived] | None = None,
 ) -> None:
     wanted = [program.columns[c].name for c in program.used_columns]
     missing = [n for n in wanted if n not in own]
     if missing:
-        raise MissingColumnsError.of(missing, list(names))
+        raise MissingColumnsError.of(sources_of(missing, derived or {}), list(names))
     known = set(own.values())
     if repeated := [n for n in _repeated(names) if n in known]:
         raise ShapeError.repeated_names(repeated)

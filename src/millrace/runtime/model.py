@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from millrace.errors import MethodMissingError, ShapeError, SparseInputError
 from millrace.ir.program import Program
+from millrace.runtime.derived import with_parts
 from millrace.runtime.estimator import EstimatorMixin
 from millrace.runtime.frames import column_dtypes, frame
+from millrace.runtime.info import ModelInfo
 from millrace.runtime.inputs import FLAT, Batch, adapt, is_sparse, reads_by_column, sparse_kind
 from millrace.runtime.inverse import inverse_of
 from millrace.runtime.row import CellFunctions, RowFunction
@@ -67,46 +69,6 @@ class Engine:
     view: Callable[[CompiledModel, str], CompiledModel]
     kept: Callable[[CompiledModel], dict[str, CompiledModel]]
     export: Callable[[str, CompiledModel, dict[str, Any]], Any]
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of the source object; travels in the model file.
-
-    Attributes
-    ----------
-    source : str
-        Public class name: ``"sklearn.pipeline.Pipeline"``.
-    classes : list, or list of lists for multi-output
-        Class labels, None for other models.
-    feature_names : tuple of str, optional
-    feature_names_out : tuple of str, optional
-        Of ``transform``.
-    ignore_extra : bool
-        Whether the source passes over columns that it was not fitted on.
-    steps : tuple of (path, class, status, reason)
-    notes : tuple of (path, text)
-    provenance : dict of str
-        Library versions, time of compilation, parameters.
-    verification : dict, optional
-        Outcome of the last verification.
-    estimator_type : str, optional
-        ``"classifier"``, ``"regressor"`` ... as scikit-learn calls it.
-    output : {"default", "pandas", "polars"}
-        The container of ``transform``.
-    """
-
-    source: str
-    classes: Any = None
-    feature_names: tuple[str, ...] | None = None
-    feature_names_out: tuple[str, ...] | None = None
-    ignore_extra: bool = False
-    steps: tuple[tuple[str, str, str, str], ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-    verification: dict[str, Any] | None = None
-    estimator_type: str | None = None
-    output: str = "default"
 
 
 class _Method:
@@ -343,7 +305,8 @@ class CompiledModel(EstimatorMixin):
 
     def adapt(self, method: str, rows: Any) -> Batch:
         """The columns that a method reads, from any table-like object."""
-        return adapt(rows, self._reads[method], self.info.ignore_extra, self._flat)
+        info = self.info
+        return adapt(rows, self._reads[method], info.ignore_extra, self._flat, info.derived)
 
     def framed(self, rows: Any) -> Any:
         """The answer of ``transform`` in the container that `set_output` chose."""
@@ -454,10 +417,11 @@ class CompiledModel(EstimatorMixin):
         ------
         VerificationError
         """
+        rows = for_source(rows, self.program.form)
         return self._engine.verify(
             self,
             source if source is not None else self.source,
-            for_source(rows, self.program.form),
+            with_parts(rows, self.info.derived) if self.info.derived else rows,
             seconds=seconds,
             raise_on_difference=raise_on_difference,
         )

@@ -1,8 +1,14 @@
-"""Boosting libraries that bin their rows themselves: their own ``fit``, on rows mapped from disk."""
+"""Boosting libraries that bin their rows themselves: all rows as one matrix, in memory or on disk.
+
+Rows that take more than a quarter of the budget are mapped from a file. The libraries are then handed
+copies of a few rows at a time (`parts`, `taken`), because mapped pages count as memory of the process for
+as long as they are mapped in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import mmap
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,6 +20,9 @@ from millrace.statistics.binned import IN_MEMORY, TargetRows, Targets
 from millrace.statistics.spooled import SpooledRows
 
 Steps = Generator["Ask | list[Ask]", Any, dict[str, Any]]
+
+PART = 16 << 20
+"""Bytes of rows that are handed on at a time."""
 
 
 def installed(library: str) -> bool:
@@ -38,7 +47,8 @@ def spooled(
     Returns
     -------
     tuple
-        X (n_samples, n_features), y as the library would be given it, and the rest of the target.
+        X (n_samples, n_features), mapped from a file where it takes more than a quarter of the budget; y
+        as the library would be given it, and the rest of the target.
 
     Raises
     ------
@@ -65,8 +75,34 @@ def spooled(
             target.rows,
         )
     )
+    let_go(X)
     y = target.y if target.classes is None else target.classes[target.y]
     return X, y, target
+
+
+def is_mapped(X: np.ndarray) -> bool:
+    """Whether rows are mapped from a file, because they did not fit into their share of the budget."""
+    return isinstance(X, np.memmap)
+
+
+def parts(X: np.ndarray, size: int = PART) -> Iterator[slice]:
+    """Consecutive rows of at most `size` bytes, and 1,024 at least."""
+    rows = max(size // (X.itemsize * max(X.shape[1], 1)), 1024)
+    for start in range(0, len(X), rows):
+        yield slice(start, min(start + rows, len(X)))
+
+
+def taken(X: np.ndarray, rows: slice) -> np.ndarray:
+    """Rows of a mapped matrix, copied; the mapped pages are given back to the system."""
+    copied = np.array(X[rows])
+    let_go(X)
+    return copied
+
+
+def let_go(X: np.ndarray) -> None:
+    """Unmap the pages of a mapped matrix; its content stays in the file and is mapped in again on use."""
+    if isinstance(X.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        X.base.madvise(mmap.MADV_DONTNEED)
 
 
 def learned(fitted: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,10 @@ from millrace.training.roles import Role, roles_of
 
 FEW_CLASSES = 20
 """A target of whole numbers with at most so many values is taken for classes."""
+
+
+MOST_CLASSES = 1000
+"""A forest grows a tree a class in every round."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,15 @@ def task_of(target: ColumnProfile, wanted: str) -> Task:
         raise FitError.one_class("A model", next(iter(target.counts or ()), None))
     if wanted == "regression" or (wanted == "auto" and number and not _few(target)):
         return "regression"
-    if target.counts is None:
+    if target.counts is None or len(target.counts) > MOST_CLASSES:
         raise FitError(
-            f"Column {target.name!r} has too many different values to be classes; for identifiers "
-            f"choose another target, for numbers pass task='regression'."
+            f"Column {target.name!r} has too many different values to be classes (at most "
+            f"{MOST_CLASSES:,}); for identifiers choose another target, for numbers pass "
+            f"task='regression'."
+        )
+    if number and not _whole(target.counts):
+        raise FitError(
+            f"Column {target.name!r} holds fractions, which are no classes; pass task='regression'."
         )
     return "binary" if len(target.counts) == 2 else "multiclass"
 
@@ -107,4 +117,8 @@ def _few(target: ColumnProfile) -> bool:
     """Whether numbers are few whole ones."""
     if target.counts is None or len(target.counts) > FEW_CLASSES:
         return False
-    return all(float(v).is_integer() for v in target.counts)
+    return _whole(target.counts)
+
+
+def _whole(values: Iterable[Any]) -> bool:
+    return all(float(v).is_integer() for v in values)

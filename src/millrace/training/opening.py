@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -60,10 +61,26 @@ class Counted(Source):
         yield from self._source.fingerprint()
 
 
-def opened(
-    table: Any, target: str, drop: Sequence[str], drop_missing_target: bool
-) -> tuple[Table, Counted | None]:
-    """The table to train on, and the counter of its rows where some are left out.
+@dataclass(frozen=True)
+class Opened:
+    """What is trained on.
+
+    Attributes
+    ----------
+    table : Table
+    counted : Counted, optional
+        Where rows without a target are left out: all rows.
+    nested : tuple of (str, str)
+        Columns of lists and structures, which are not read, and their types.
+    """
+
+    table: Table
+    counted: Counted | None
+    nested: tuple[tuple[str, str], ...]
+
+
+def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bool) -> Opened:
+    """The table to train on.
 
     Raises
     ------
@@ -89,9 +106,17 @@ def opened(
             nan_is_null=pa.types.is_floating(source.schema.field(target).type)
         )
         source = Filtered(counted, Where(present, source.schema))
-    kept = Table(source, [c for c in names if c not in drop])
+    fields = [f for f in source.schema if f.name in names and f.name not in drop]
+    nested = tuple((f.name, str(f.type)) for f in fields if _is_nested(f.type) and f.name != target)
+    left = {name for name, _ in nested}
+    kept = Table(source, [c for c in names if c not in drop and c not in left])
     kept.named = True  # names that are no texts stand there as texts
-    return kept, counted
+    return Opened(kept, counted, nested)
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    """Whether cells hold several values, which have no order."""
+    return bool(pa.types.is_nested(kind)) and not pa.types.is_dictionary(kind)
 
 
 def missing_targets(table: Table, target: str) -> tuple[int, int]:

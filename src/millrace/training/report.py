@@ -48,7 +48,8 @@ def render(result: TrainResult, files: Sequence[Path] = ()) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": number, "share": share, "seconds": seconds, "size": size, "short": short, "asked": _asked,
+        "number": number, "share": share, "seconds": seconds, "size": size,
+        "short": short, "asked": _asked,
     }  # fmt: skip
     context = {
         "result": result,

@@ -25,7 +25,7 @@ from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
 from millrace.training.look import Looked, look
 from millrace.training.metrics import BETTER, aligned, difference, metrics
-from millrace.training.opening import HELD, Counted, HeldOut, missing_targets, opened
+from millrace.training.opening import HELD, HeldOut, Opened, missing_targets, opened
 from millrace.training.pipelines import candidates
 from millrace.training.result import Candidate, TrainResult
 
@@ -93,7 +93,8 @@ def train(
     """
     if not 0.01 <= test_fraction <= 0.5:
         raise ValueError(f"test_fraction must lie between 0.01 and 0.5, got {test_fraction}")
-    given, counted = opened(table, str(target), [str(c) for c in drop], drop_missing_target)
+    start = opened(table, str(target), [str(c) for c in drop], drop_missing_target)
+    given = start.table
     clock = _Clock(progress)
     held = HeldOut(test_fraction, random_state)
     with session(given, target, folds=cast(Any, held), memory=memory, progress=progress) as run:
@@ -116,7 +117,7 @@ def train(
         given.describe_source(), looked.target.name, looked.task, model, best.estimator, tried,
         looked.profiles, looked.roles, looked.target, looked.classes, y, scored, sample.X,
         _baseline(looked, y), _difference(looked, tried, y), run.report, clock.seconds,
-        _notes(looked, run, counted, model),
+        _notes(looked, run, start, model),
     )  # fmt: skip
     model.info = replace(
         model.info,
@@ -192,11 +193,10 @@ def _difference(looked: Looked, tried: Sequence[Candidate], y: np.ndarray) -> An
     return difference(looked.task, y, tried[0].answers, tried[1].answers, looked.classes)
 
 
-def _notes(
-    looked: Looked, run: Session, counted: Counted | None, model: CompiledModel
-) -> list[str]:
+def _notes(looked: Looked, run: Session, start: Opened, model: CompiledModel) -> list[str]:
     """What a person should know: rows left out, steps that fell back."""
-    notes: list[str] = []
+    notes = [f"{c}: not read, columns of type {kind} are not supported" for c, kind in start.nested]
+    counted = start.counted
     if counted is not None and (left := counted.n_given - looked.target.n):
         notes.append(f"{left:,} of {counted.n_given:,} rows are left out: they have no target")
     if looked.task == "multiclass":

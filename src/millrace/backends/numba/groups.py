@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from millrace.backends.numba.columns import MatrixColumns
-from millrace.backends.numba.kernels import tiles as kernel
+from millrace.backends.numba.kernels import tile_form as kernel
 from millrace.backends.numba.tile_code import Code, Column, Instruction, placed
 from millrace.backends.numba.tiles import NotTiled, Writer, constants
 from millrace.ir.ops import Cast, CastLike, Constant, Guard, Select, Take
@@ -49,6 +49,11 @@ class Group:
     results: tuple[int, ...]
     memories: list[Array] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        from millrace.backends.numba.kernels.tiles import run_tiles  # which compiles it
+
+        self.run_tiles = run_tiles
+
     def run(self, values: Sequence[Any], blocks: Sequence[Array], n_rows: int) -> bool:
         """Fill the blocks of `results`; False where a row is refused or a source is no such column."""
         ports = np.empty((len(self.sources) + sum(b.shape[1] for b in blocks), 2), np.int64)
@@ -65,11 +70,9 @@ class Group:
             memory = self.memories.pop()
         except IndexError:
             memory = self.code.memory.copy()
-        done = kernel.run_tiles(
-            self.code.code, self.code.places, ports, memory, n_rows, self.code.tile
-        )
+        refused = self.run_tiles(*self.code.at, ports, memory, n_rows, self.code.tile)
         self.memories.append(memory)
-        return bool(done)
+        return not refused
 
     def _fill(self, ports: Array, values: Sequence[Any], n_rows: int) -> bool:
         """Where the source columns lie."""

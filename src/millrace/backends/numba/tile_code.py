@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.backends.numba.kernels import tiles as kernel
+from millrace.backends.numba.kernels import tile_form as kernel
 
 Array = npt.NDArray[Any]
 
@@ -74,14 +74,17 @@ class Code:
     ----------
     code : int64 (n_instructions, `kernel.WIDTH`)
     places : int64 (n_places,)
+    at : tuple of int
+        The address of `code`, its length, and the address of `places`.
     memory : uint8 (n_bytes,)
-        Constants, then room for the columns; copied for each caller.
+        `kernel.HEAD` bytes, constants, then room for the columns; copied for each caller.
     tile : int
         Rows of a tile.
     """
 
     code: Array
     places: Array
+    at: tuple[int, int, int]
     memory: Array
     tile: int
 
@@ -96,7 +99,9 @@ def placed(instructions: Sequence[Instruction]) -> Code:
     constants_at, table_at, values = _constants(instructions)
     start = -(-len(values) // 64) * 64
     apart = tile * 8 + 64  # not a power of two: columns would meet in the same lines of the cache
-    memory = np.zeros(start + n_slots * apart, np.uint8)
+    lanes = start + n_slots * apart
+    n_lanes = 4 if any(k.op == kernel.DOT_ALONE_8 for k in instructions) else 0
+    memory = np.zeros(lanes + n_lanes * apart, np.uint8)
     memory[: len(values)] = np.frombuffer(values, np.uint8)
 
     def place(column: Column) -> int:
@@ -104,12 +109,26 @@ def placed(instructions: Sequence[Instruction]) -> Code:
 
     places: list[int] = []
     lines = [_line(k, place, places, table_at.get(i, 0)) for i, k in enumerate(instructions)]
+    for line in lines:
+        if line[0] == kernel.DOT_ALONE_8:
+            line += [lanes, apart]
     for one, many in ((kernel.LOAD_8, kernel.LOAD_MANY), (kernel.STORE_8, kernel.STORE_MANY)):
         lines = _side_by_side(lines, one, many, places)
+    return _coded(lines, places, memory, tile)
+
+
+def _coded(lines: list[list[int]], places: list[int], memory: Array, tile: int) -> Code:
+    """The instructions as the kernel takes them, with the addresses of their operations."""
+    from millrace.backends.numba.kernels.tiles import OPERATIONS
+
     code = np.zeros((len(lines), kernel.WIDTH), np.int64)
     for k, numbers in enumerate(lines):
         code[k, : len(numbers)] = numbers
-    return Code(code, np.array(places or [0], np.int64), memory, tile)
+        if numbers[0] != kernel.CALL:
+            code[k, 0] = OPERATIONS.address(numbers[0])
+    listed = np.array(places or [0], np.int64)
+    at = code.ctypes.data, len(code), listed.ctypes.data
+    return Code(code, listed, at, memory, tile)
 
 
 def _side_by_side(
@@ -184,7 +203,7 @@ def _constants(
     at: dict[Column, int] = {}
     tables: dict[int, int] = {}
     known: dict[bytes, int] = {}
-    values = b""
+    values = bytes(kernel.HEAD)
     for k, line in enumerate(instructions):
         pieces: list[tuple[Column | int, bytes]] = [
             (c, np.asarray(c.value).tobytes()) for c in line.inputs if c.is_constant

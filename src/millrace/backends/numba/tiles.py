@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from millrace.backends.numba.kernels import tiles as kernel
+from millrace.backends.numba.kernels import tile_form as kernel
 from millrace.backends.numba.loops import inner_loop
 from millrace.backends.numba.tile_code import WHERES, Column, Instruction
 from millrace.ir.arrays import Text

@@ -105,4 +105,5 @@ def examples() -> Iterator[Example]:
     )
     yield base
     yield replace(base, name="HuberRegressor wide", make=of(epsilon=2.5, alpha=1.0))
-    yield replace(base, name="HuberRegressor plain", make=of(fit_intercept=False, alpha=0.0))
+    flat = of(fit_intercept=False, alpha=0.0)  # and where the loss is flat it stops earlier still
+    yield replace(base, name="HuberRegressor plain", make=flat, rtol=1e-3, atol=1e-3)
