@@ -1,7 +1,7 @@
 """Write docs/support.md: what becomes of every class that Millrace knows, and of all of scikit-learn.
 
 ``python -m tools.support``. Everything on the page comes from the registry of converters and from the
-translations of the examples of the conformance suite (about 20 seconds): a class is native where an
+translations of the examples of the conformance suite (about a minute): a class is native where an
 example of it is, its reasons are those that its examples fall back for, its bounds are theirs. The part
 about fitting is `support_fit`.
 """

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import millrace as mr
+from millrace.backends.numba.kernels import machine, tiles
+from millrace.backends.numba.kernels.operations import Operations
 from tests.conformance.compare import difference
 from tests.runtime.models import boosted, matrix, model
 
@@ -117,5 +119,14 @@ def test_threads_honour_the_affinity() -> None:
 
 # -- kernels ---------------------------------------------------------------------------------------
 def test_warm() -> None:
-    """Forests of every dtype, width and kind of split; texts and mappings; distances and neighbours."""
-    assert mr.warm() == 2 * 2 * 2 * 2 + 7 + 7
+    """Forests of every dtype, width and kind of split; texts and mappings; distances and neighbours;
+    the operations of one row and of big batches, the forests that they call, dtypes of row and answer.
+    """
+    operations = [*_forms(machine.OPERATIONS), *_forms(tiles.OPERATIONS)]
+    assert mr.warm() == 2 * 2 * 2 * 2 + 7 + 7 + 2 * 2 * 2 + 3 * 3 + len(operations)
+    assert all(o in own._compiled for own, o in operations)
+
+
+def _forms(operations: Operations) -> list[tuple[Operations, tuple[Any, ...]]]:
+    """Every operation in each of its forms."""
+    return [(operations, (n, *c)) for n, forms in operations._choices.items() for c in forms]

@@ -164,11 +164,16 @@ def test_a_report_instead_of_an_error() -> None:
 
 
 def test_compile_raises_where_the_program_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one class alone: what is added to all of them at once, probabilities do not show."""
+
+    def shifted(forest: Forest) -> Forest:
+        base = forest.base.values.copy()
+        base[0] += 1.0
+        return replace(forest, base=Array(base))
+
     def wrong(program: Program) -> Program:
         steps = [
-            replace(s, op=Trees(replace(s.op.forest, base=Array(s.op.forest.base.values + 1.0))))
-            if isinstance(s.op, Trees)
-            else s
+            replace(s, op=Trees(shifted(s.op.forest))) if isinstance(s.op, Trees) else s
             for s in program.steps
         ]
         return replace(program, steps=tuple(steps))

@@ -23,15 +23,14 @@ AWKWARD = "<b>\"work\" & 'co'</b>"
 
 
 def people(n_rows: int = 320, seed: int = 0) -> pd.DataFrame:
-    """Numbers, words, holes, free text; an identifier, a constant and dates, which are left out."""
+    """Numbers, words, holes, free text; an identifier, a constant and nothing, which are left out."""
     rng = np.random.default_rng(seed)
     age = rng.integers(18, 90, n_rows).astype(float)
-    work = rng.choice(["private", "state", "<script>alert(1)</script>"], n_rows)
+    work = rng.choice(["private", "state", "<script>alert()</script>"], n_rows)
     hours = rng.normal(40, 10, n_rows).round(1)
     income = np.where(age / 40 + (work == "state") + hours / 100 > 2.0, "over", "under")
     age[::17] = np.nan
     work = np.where(np.arange(n_rows) % 13 == 0, None, work)
-    day = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n_rows), "D")
     return pd.DataFrame(
         {
             "id": np.arange(n_rows) + 10**9,
@@ -40,7 +39,6 @@ def people(n_rows: int = 320, seed: int = 0) -> pd.DataFrame:
             AWKWARD: work,
             "weather": [f"{rng.choice(WORDS)} {rng.integers(100)}" for _ in range(n_rows)],
             "planet": "Earth",
-            "day": day,
             "nothing": np.nan,
             "income": income,
         }
@@ -57,6 +55,7 @@ def houses(n_rows: int = 900, seed: int = 1) -> pd.DataFrame:
             "noise": rng.random(n_rows),
         }
     )
+    frame["town"] = np.where(frame["noise"] < 0.1, None, rng.choice(["Ulm", "Bonn"], n_rows))
     price = frame["rooms"] * 30 * (1 + frame["south"]) + rng.normal(0, 5, n_rows)
     return frame.assign(price=price.round(2))
 

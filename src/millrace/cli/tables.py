@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from millrace.cli.options import RowOptions
 from millrace.data import CsvOptions, Table, open_table
+from millrace.data.derive import Derived, with_parts
 from millrace.errors import MissingColumnsError, MissingDependencyError, ShapeError
 from millrace.ir.arrays import Text
 from millrace.ir.ops import Cast, Concat, Encode, Guard, Select, Take, Where
 from millrace.ir.program import Program
+from millrace.runtime.derived import sources_of
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,21 @@ class Rows:
     used: tuple[int, ...]
 
     @classmethod
-    def of(cls, path: Path, program: Program, options: RowOptions) -> Rows:
+    def of(
+        cls,
+        path: Path,
+        program: Program,
+        options: RowOptions,
+        derived: Mapping[str, Derived] | None = None,
+    ) -> Rows:
         """Open a file for a model.
 
         Text columns of a CSV file are read as text even where all their cells look like numbers,
         and whole numbers as floats where the model needs numbers, so that the first rows of a
         file do not decide how the later ones are read.
+
+        Where the file has a date column instead of its parts, which are `derived`, they are computed
+        as it is read.
 
         Raises
         ------
@@ -54,14 +65,17 @@ class Rows:
         """
         csv = CsvOptions(delimiter=options.delimiter, header=options.header)
         table = open_table(path, csv)
-        features = _features(table, program, options)
+        parts = _parts(table, program, derived or {})
+        table = with_parts(table, parts)
+        features = _features(table, program, options, derived or {})
         types = {
             features[c]: kind
             for c in program.used_columns
             if (kind := _csv_type(program, c, table.schema.field(features[c]).type)) is not None
         }
+        types |= {d.column: pa.string() for d in parts.values() if not _is_date(table, d.column)}
         if types:
-            table = open_table(path, replace(csv, types=types))
+            table = with_parts(open_table(path, replace(csv, types=types)), parts)
         return cls(table, features, program.named, program.used_columns)
 
     def batches(self, keep: Sequence[str] = (), rows: int = 65536) -> Iterator[pa.RecordBatch]:
@@ -115,7 +129,25 @@ def _array(table: pa.Table) -> Any:
     return np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
 
 
-def _features(table: Table, program: Program, options: RowOptions) -> tuple[str, ...]:
+def _parts(table: Table, program: Program, derived: Mapping[str, Derived]) -> dict[str, Derived]:
+    """Columns of the program that the file lacks, and that its dates tell."""
+    present, wanted = table.schema.names, {c.name for c in program.columns}
+    return {
+        name: date
+        for name, date in derived.items()
+        if name in wanted and name not in present and date.column in present
+    }
+
+
+def _is_date(table: Table, column: str) -> bool:
+    """Whether a column has a type that dates can have; one without a cell in a CSV file has not."""
+    kind = table.schema.field(column).type
+    return bool(pa.types.is_temporal(kind) or pa.types.is_string(kind))
+
+
+def _features(
+    table: Table, program: Program, options: RowOptions, derived: Mapping[str, Derived]
+) -> tuple[str, ...]:
     """The file's columns in the order of the program's: by name, else by position."""
     present = table.schema.names
     if unknown := [c for c in (*options.drop, *options.keep) if c not in present]:
@@ -124,7 +156,7 @@ def _features(table: Table, program: Program, options: RowOptions) -> tuple[str,
     if program.named:
         absent = [names[c] for c in program.used_columns if names[c] not in present]
         if absent:
-            raise MissingColumnsError.of(absent, present)
+            raise MissingColumnsError.of(sources_of(absent, derived), present)
         return names
     rest = [c for c in present if c not in options.drop]
     if len(rest) > len(names):

@@ -72,7 +72,8 @@ def compile(
     if sample is not None:
         table = reading(fitted)
         sample = for_source(sample, table.form)
-        sample = with_parts(sample, derived) if derived else sample
+        if derived:
+            sample = with_parts(sample, derived, [c.name for c in table.columns])
         few = _first_rows(fitted, table, sample)
     translation = translate(fitted, few)
     translation = replace(translation, program=simplify(translation.program))

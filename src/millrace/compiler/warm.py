@@ -8,8 +8,11 @@ from typing import get_args
 import numpy as np
 
 from millrace.backends.numba import impute_nearest, points, terms
+from millrace.backends.numba.kernels import guard, machine, tiles
 from millrace.backends.numba.kernels.few import few_by_rank, few_by_value
 from millrace.backends.numba.kernels.row import row_sums, row_sums_by_value
+from millrace.backends.numba.kernels.row_loops import forest_loop
+from millrace.backends.numba.loops import lanes_of_einsum
 from millrace.backends.numba.trees import TreeEngine
 from millrace.ir.arrays import Array, Text
 from millrace.ir.ops import Distances, Features, Forest, ImputeNearest, Metric, Nearest, Terms
@@ -30,7 +33,7 @@ def warm() -> int:
             engine.leaves([np.zeros(3, dtype), np.zeros(3, dtype)], 3)
             _warm_rows(engine, value, dtype)
             runs += 1
-    return runs + _warm_collections() + _warm_points()
+    return runs + _warm_collections() + _warm_points() + _warm_interpreters()
 
 
 def _warm_collections() -> int:
@@ -45,6 +48,23 @@ def _warm_collections() -> int:
     spread = Features("dict", None, 4)
     terms.FeatureSpreader(spread)(np.array([{"a": 1.0}], object))
     return len(ops) + 1
+
+
+def _warm_interpreters() -> int:
+    """The operations of big batches and of one row, and what calls them."""
+    floats = ("float64", "float32")
+    for row, value, by_value in itertools.product(floats, floats, (False, True)):
+        forest_loop(row, value, by_value)
+    sizes = (8, 4, 1)
+    for row, answer in itertools.product(sizes, sizes):
+        machine.entry(row, answer)
+    for dtype in floats:
+        lanes_of_einsum(dtype)
+        cells, limits = np.zeros((1, 1), dtype), np.zeros(1)
+        guard.all_pass(cells, np.zeros(1, np.int64), limits, limits, False)
+        bits = cells.ravel().view(f"i{cells.itemsize}")
+        guard.all_below(bits, bits[0], bits[0])
+    return tiles.OPERATIONS.compile() + machine.OPERATIONS.compile() + 2**3 + len(sizes) ** 2
 
 
 def _warm_points() -> int:

@@ -65,11 +65,6 @@ class Derived:
         if self.part not in PARTS:
             raise ValueError(f"a part of a date is one of {', '.join(PARTS)}, got {self.part!r}")
 
-    @property
-    def name(self) -> str:
-        """The name of the column that it makes: ``when.month``."""
-        return f"{self.column}.{self.part}"
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -92,8 +87,8 @@ class Moments:
     def part(self, part: Part) -> np.ndarray:
         """One part: float64 (n_rows,), NaN where the date is missing.
 
-        Exact but for `days`, which is rounded twice, the time of day and the sum: within 1 ulp, or 1e-16
-        where that is less than 1e-16. The same date has the same bits in any unit.
+        Exact but for `days`, which is rounded twice, the time of day and the sum: within 1 ulp. The same
+        date has the same bits in any unit.
         """
         found = self._part(part).astype(np.float64)
         if self.missing is not None:
@@ -103,7 +98,8 @@ class Moments:
     def _part(self, part: Part) -> np.ndarray:
         match part:
             case "days":
-                return self.day + self.clock / _TICKS["ns"]
+                early = self.day < 0  # counted towards 1970, so that nothing cancels
+                return self.day + early + (self.clock - early * _TICKS["ns"]) / _TICKS["ns"]
             case "hour":
                 return self.clock // (_TICKS["ns"] // 24)
             case "weekday":
@@ -182,8 +178,10 @@ def moments_of(
     array = _plain(array)
     kind = array.type
     zone = zone_of(array) if zone is None else zone
-    if pa.types.is_null(kind):
-        n_rows = len(array)
+    n_rows = len(array)
+    if (
+        array.null_count == n_rows
+    ):  # of whatever type: an empty column of a file may be one of floats
         return Moments(
             np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64), np.ones(n_rows, bool)
         )
@@ -194,7 +192,7 @@ def moments_of(
             f"the dates in column {column!r} of type {kind}", _EXPECTED
         )
     has_zone = pa.types.is_timestamp(kind) and kind.tz is not None
-    if has_zone != bool(zone) and array.null_count < len(array):
+    if has_zone != bool(zone):
         raise _other_zone(f"column {column!r} of type {kind}", zone or "")
     return _split(array, zone or "")
 
@@ -301,16 +299,16 @@ def _other_zone(what: str, zone: str) -> ColumnTypeError:
     if zone:
         expected = f"dates with a time zone or an offset, as in the rows to learn from ({zone})"
         return ColumnTypeError.unsupported(f"{what}: it has no time zone", expected)
-    expected = "dates without a time zone, as in the rows to learn from: which clock is meant?"
+    expected = "dates without a time zone, on the same clock as those in the rows to learn from"
     return ColumnTypeError.unsupported(f"{what}: it has a time zone", expected)
 
 
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def all_parts(column: str, zone: str = "") -> tuple[Derived, ...]:
-    """All parts of a date column."""
-    return tuple(Derived(column, part, zone) for part in PARTS)
+def all_parts(column: str, zone: str = "") -> dict[str, Derived]:
+    """All parts of a date column, by their names: ``when.month``."""
+    return {f"{column}.{part}": Derived(column, part, zone) for part in PARTS}
 
 
 def date_columns(table: Table, names: Sequence[str] | None = None) -> dict[str, str]:
@@ -338,7 +336,7 @@ def _may_be_dates(kind: pa.DataType) -> bool:
     return _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
-def with_parts(table: Table, dates: Sequence[Derived]) -> Table:
+def with_parts(table: Table, dates: Mapping[str, Derived]) -> Table:
     """A table with parts of its date columns behind its own columns.
 
     They are computed as batches are read, and only those that are asked for.
@@ -346,12 +344,13 @@ def with_parts(table: Table, dates: Sequence[Derived]) -> Table:
     Parameters
     ----------
     table : Table
-    dates : sequence of Derived
+    dates : mapping of str to Derived
+        Name of a new column -> what it is.
 
     Returns
     -------
     Table
-        Its new columns are float64, null where the date is.
+        Its new columns are float64, null where the date is. `table` itself where there are none.
 
     Raises
     ------
@@ -362,15 +361,16 @@ def with_parts(table: Table, dates: Sequence[Derived]) -> Table:
     ColumnTypeError
         While reading, as of `moments_of`, with the number of the row.
     """
+    if not dates:
+        return table
     names = table.schema.names
-    if missing := list(dict.fromkeys(d.column for d in dates if d.column not in names)):
+    if missing := list(dict.fromkeys(d.column for d in dates.values() if d.column not in names)):
         raise MissingColumnsError.of(missing, names)
-    if twice := [d.name for d in dates if d.name in names]:
+    if twice := [name for name in dates if name in names]:
         raise FileInputError.unreadable(
             table.describe_source(), f"it has a column {twice[0]!r} of its own, rename or drop it"
         )
-    made = {d.name: d for d in dates}
-    found = Table(WithParts(table._source, made), [*names, *made])
+    found = Table(WithParts(table._source, dates), [*names, *dates])
     found.named = table.named
     return found
 

@@ -21,6 +21,29 @@ import pyarrow as pa
 from millrace.errors import FileInputError
 
 
+class _Behind:
+    """A file as Arrow writes to it: column by column from where they lie, without a copy of the batch."""
+
+    closed = False
+
+    def __init__(self, file: int, at: int) -> None:
+        self.file, self.at = file, at
+
+    def write(self, content: object) -> int:
+        left = memoryview(content).cast("B")  # type: ignore[arg-type]
+        size = len(left)
+        while left:
+            done = os.pwrite(self.file, left, self.at)
+            left, self.at = left[done:], self.at + done
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """The file is the spool's."""
+
+
 class Spool:
     """Batches in a nameless temporary file.
 
@@ -66,18 +89,15 @@ class Spool:
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Put a batch behind the others."""
-        memory = pa.BufferOutputStream()
-        with pa.ipc.new_stream(memory, self.schema) as writer:
-            writer.write_batch(batch)
-        content = memoryview(memory.getvalue())
-        begin, done = self.nbytes, 0
+        target = _Behind(self._file.fileno(), self.nbytes)
+        sink = pa.PythonFile(target, mode="w")
         try:
-            while done < len(content):
-                done += os.pwrite(self._file.fileno(), content[done:], begin + done)
+            with pa.ipc.new_stream(sink, self.schema) as writer:
+                writer.write_batch(batch)
         except OSError as error:
             raise FileInputError.spool(self._folder, error.strerror or str(error)) from error
-        self._places.append((begin, len(content)))
-        self.nbytes += len(content)
+        self._places.append((self.nbytes, target.at - self.nbytes))
+        self.nbytes = target.at
         self.n_rows += batch.num_rows
 
     def batches(self, first: int = 0) -> Iterator[pa.RecordBatch]:

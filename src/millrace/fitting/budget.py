@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from millrace.errors import MemoryBudgetError
@@ -55,3 +58,20 @@ def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def give_back() -> None:
+    """Return freed memory to the system: what Arrow's pool and the C library keep for later."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    _malloc_trim()(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int]:
+    """The GNU C library's ``malloc_trim``; nothing where there is another."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return lambda _: 0

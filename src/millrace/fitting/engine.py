@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cached_property
 from typing import Any, Protocol
 
 from millrace.fitting.checkpoint import Checkpoint
 from millrace.fitting.report import FitReport
+from millrace.fitting.shared import Shared
 from millrace.fitting.source import Data
 from millrace.fitting.stages import Transformers
 from millrace.fitting.sweep import Group, Sweep, SweepRecord, group, group_key, now
@@ -49,8 +51,16 @@ class Engine:
         self._progress = progress
         self._reads = 0
 
+    @cached_property
+    def shared(self) -> Shared | None:
+        """What folds have in common; nothing without folds."""
+        return Shared(self.data) if self.data.folds and self._checkpoint is None else None
+
     def answer(self, asks: Sequence[Ask]) -> list[Any]:
-        """One sweep for all requests."""
+        """One sweep for all requests, or what follows from sweeps before."""
+        return self.shared.answer(asks, self._read) if self.shared else self._read(asks)
+
+    def _read(self, asks: Sequence[Ask]) -> list[Any]:
         groups = group(asks, self.data.folds.n if self.data.folds else 0)
         asked = tuple(dict.fromkeys(named(a) for a in asks))
         record = SweepRecord(len(self.report.sweeps) + 1, asked)
@@ -61,7 +71,9 @@ class Engine:
         answers = kept.answers(record.number, keys) if kept else None
         if answers is None:
             record.rows = self._sweep(list(groups.values()), record, keys, kept)
-            answers = [groups[group_key(a)].answer((a.rows.left_out, a.rows.only)) for a in asks]
+            answers = _answers(groups, asks)
+            if self.shared:
+                self.shared.keep(list(groups.values()))
             if kept:
                 kept.keep_answers(record.number, keys, answers)
         else:
@@ -107,6 +119,17 @@ class Engine:
         for one, parts in zip(groups, joined, strict=True):
             one.joined = parts
         return start
+
+
+def _answers(groups: dict[tuple[str, bool, str], Group], asks: Sequence[Ask]) -> list[Any]:
+    """The answers to all requests; equal ones are one object."""
+    found: dict[Any, Any] = {}
+    for ask in asks:
+        part = (ask.rows.left_out, ask.rows.only)
+        key = (group_key(ask), part)
+        if key not in found:
+            found[key] = groups[key[0]].answer(part)
+    return [found[group_key(a), (a.rows.left_out, a.rows.only)] for a in asks]
 
 
 def named(ask: Ask) -> str:

@@ -20,9 +20,9 @@ from millrace.fitting.progress import progress_bar
 from millrace.fitting.report import FitReport, keep_report, peak_memory
 from millrace.fitting.source import Data, make_data
 from millrace.fitting.sweep import now
-from millrace.fitting.tasks import Tasks
+from millrace.fitting.tasks import After, Tasks
 from millrace.runtime.pool import get_threads, one_thread_of_blas
-from millrace.solvers.rows import Fit, Fitted, signature
+from millrace.solvers.rows import Fit, signature
 
 
 def fit(
@@ -126,9 +126,9 @@ class Session:
     tasks: Tasks
     report: FitReport
 
-    def fit(self, requests: Sequence[Fit]) -> list[Fitted]:
+    def fit(self, requests: Sequence[Fit | After]) -> None:
         """Fit estimators together; equal requests once."""
-        return self.tasks.run(requests, self.engine)
+        self.tasks.run(requests, self.engine)
 
 
 @contextmanager

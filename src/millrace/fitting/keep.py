@@ -18,6 +18,7 @@ import pyarrow as pa
 from millrace.data import Table
 from millrace.data.spool import Spool
 from millrace.errors import FileInputError
+from millrace.fitting.budget import give_back
 
 IN_MEMORY = 64 << 20
 """Bytes of batches that are kept in memory where no budget is given."""
@@ -26,16 +27,19 @@ IN_MEMORY = 64 << 20
 class KeptTable:
     """A table that is read from its source once, and then from what the first read left.
 
-    It has the attributes of `Table` that a fit uses. `batches` must always be asked for the same columns
-    and rows, as one fit does.
+    It has the attributes of `Table` that a fit uses. What is kept answers the columns and rows that the
+    first complete read asked for, as the sweeps of one fit do; others are read from the source.
     """
 
     def __init__(self, table: Table, budget: int | None) -> None:
         self._table = table
         self._most = IN_MEMORY if budget is None else min(IN_MEMORY, budget // 8)
+        if budget is not None and (table.n_rows or 0) * table.nbytes_of_row() > self._most:
+            self._most = 0  # it will not stay in memory: from the first batch on, take none
+        self._frugal = budget is not None
         self._kept: list[pa.RecordBatch] = []
         self._spool: Spool | None = None
-        self._complete = False
+        self._complete: tuple[tuple[str, ...], int] | None = None
         self.schema = table.schema
         self.n_rows = table.n_rows
         self.named = table.named
@@ -46,11 +50,13 @@ class KeptTable:
         self, columns: Sequence[str], rows: int, start: int = 0
     ) -> Iterator[pa.RecordBatch]:
         """Batches as of `Table.batches`."""
-        if self._complete:
+        if self._frugal:
+            give_back()
+        if self._complete == (tuple(columns), rows):
             if self._spool is not None:
                 return self._spool.batches(start // rows)
             return iter(self._kept[start // rows :])
-        if start or self._table.in_memory:
+        if start or self._table.in_memory or self._complete is not None:
             return self._table.batches(columns, rows, start)
         return self._first(columns, rows)
 
@@ -66,7 +72,7 @@ class KeptTable:
         """Give memory and files back."""
         if self._spool is not None:
             self._spool.close()
-        self._kept, self._spool, self._complete = [], None, False
+        self._kept, self._spool, self._complete = [], None, None
 
     def _first(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The first read, which leaves everything behind; where there is no room, nothing."""
@@ -83,8 +89,11 @@ class KeptTable:
                         keeping = False
                         self.close()
                 yield batch
+                del batch
+        if self._frugal:
+            give_back()  # pages of the file that were decoded here
         self.n_rows = n_rows
-        self._complete = keeping
+        self._complete = (tuple(columns), rows) if keeping else None
 
     def _keep(self, batch: pa.RecordBatch, size: int) -> None:
         if self._spool is None and size <= self._most:

@@ -86,8 +86,9 @@ def rehearse(estimator: Any, data: Data, in_memory: bool) -> Plan:
 
     n_rows, chunk_rows = data.n_rows, data.chunk_rows
     data = replace(data, chunk_rows=min(chunk_rows, REHEARSAL))
+    rows = data.rows()  # reads the head, before the rehearsal reads the table
     rehearsal = _Rehearsal(data)
     notes: list[tuple[str, str, str]] = []
-    rows = replace(data.rows(), n_rows=len(rehearsal._chunk))
+    rows = replace(rows, n_rows=len(rehearsal._chunk))
     Tasks(in_memory, notes).run([Fit(clone(estimator), rows)], rehearsal)
     return Plan(tuple(rehearsal.sweeps), tuple(notes), n_rows, chunk_rows, len(rehearsal._chunk))

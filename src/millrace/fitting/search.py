@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from millrace.fitting.candidates import with_params
 from millrace.fitting.fit import session
 from millrace.fitting.report import keep_report
 from millrace.fitting.scoring import scorers_of
@@ -78,7 +79,7 @@ def search(
             clone(estimator), params, n_iter=n_iter, random_state=random_state, **kept
         )  # type: ignore[arg-type]
         chosen = list(ParameterSampler(params, n_iter, random_state=random_state))  # type: ignore[arg-type]
-    candidates = [_with(estimator, p) for p in chosen]
+    candidates = [with_params(estimator, p) for p in chosen]
     with session(
         table, target, weight=weight, folds=as_folds(folds, table, target), memory=memory,
         in_memory=in_memory, progress=progress,
@@ -89,21 +90,13 @@ def search(
         _set_results(found, chosen, evaluation)
         if refit:
             begun = now()
-            best = _with(estimator, found.best_params_)
+            best: Any = clone(with_params(estimator, found.best_params_))
             run.fit([Fit(best, run.data.rows())])
             found.best_estimator_, found.refit_time_ = best, now() - begun
             if hasattr(best, "feature_names_in_"):
                 found.feature_names_in_ = best.feature_names_in_
     keep_report(found, run.report)
     return found
-
-
-def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
-    """A clone with these parameters, of which estimators are cloned too."""
-    from sklearn.base import clone
-
-    copied: Any = clone(estimator)
-    return copied.set_params(**{name: clone(value, safe=False) for name, value in params.items()})
 
 
 def _set_results(found: Any, chosen: list[dict[str, Any]], evaluation: Evaluation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,6 +55,21 @@ class Task:
         return self.left[0]
 
 
+@dataclass(frozen=True)
+class After:
+    """A request that can only be made once another estimator is fitted.
+
+    Attributes
+    ----------
+    first : Fit
+    then : callable
+        Makes the request.
+    """
+
+    first: Fit
+    then: Callable[[], Fit]
+
+
 class Tasks:
     """All estimators of one call, each pair of parameters and rows once."""
 
@@ -78,11 +93,16 @@ class Tasks:
             self._note(task, "there is no solver for it")
         return task
 
-    def run(self, requests: Sequence[Fit], engine: Answers) -> list[Fitted]:
+    def run(self, requests: Sequence[Fit | After], engine: Answers) -> None:
         """Fit all; the requests' estimators are changed in place."""
-        top = [self.add(r) for r in requests]
-        while any(t.done is None for t in top):
+        later = [(self.add(r.first), r) for r in requests if isinstance(r, After)]
+        top = [self.add(r) for r in requests if isinstance(r, Fit)]
+        while later or any(t.done is None for t in top):
             self._advance()
+            if ready := [r for first, r in later if first.done is not None]:
+                later = [(first, r) for first, r in later if first.done is None]
+                top += [self.add(r.then()) for r in ready]
+                self._advance()
             waiting = [
                 (task, at, request)
                 for task in self._tasks.values()
@@ -94,7 +114,6 @@ class Tasks:
                 answers = engine.answer([request for _, _, request in waiting])
                 for (task, at, _), answer in zip(waiting, answers, strict=True):
                     task.answers[at] = answer
-        return [t.done for t in top if t.done is not None]
 
     def _advance(self) -> None:
         """Run every task until it waits for the data."""

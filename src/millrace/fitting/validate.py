@@ -9,11 +9,17 @@ import numpy as np
 
 from millrace.data.splits import Folds
 from millrace.errors import FitError
+from millrace.fitting.candidates import Entry, entries
 from millrace.fitting.fit import Session, session
+from millrace.fitting.linear_scores import kinds_of, linear_scores
 from millrace.fitting.report import keep_report
 from millrace.fitting.scoring import last_step, methods_of, predictions, scorers_of, scores
 from millrace.fitting.sweep import now
-from millrace.solvers.rows import Fit
+from millrace.solvers.rows import Ask, Fit
+from millrace.statistics.collect import labels
+from millrace.statistics.gram import Gram
+
+_GRAM = Gram()
 
 
 def cross_validate(
@@ -103,40 +109,57 @@ class Evaluation:
 
 def evaluate(run: Session, candidates: list[Any], scoring: Any, train: bool) -> Evaluation:
     """Fit clones of all candidates on all folds together, and score them on what was left out."""
-    from sklearn.base import clone
-
     folds, rows = run.data.folds, run.data.rows()
     if folds is None:
         raise ValueError("evaluate() needs data that is dealt into folds")
-    found = Evaluation(
-        [[Fit(clone(c), replace(rows, left_out=k)) for k in range(folds.n)] for c in candidates]
-    )
     begun = now()
-    run.fit([one for fits in found.fits for one in fits])
+    made = entries(candidates, [replace(rows, left_out=k) for k in range(folds.n)])
+    found = Evaluation([[one.fit for one in of_one] for of_one in made])
+    run.fit([one.request for of_one in made for one in of_one])
     found.fit_seconds = now() - begun
     begun = now()
-    found.test = _scored(run, found.fits, scoring, only=True)
+    found.test = _scored(run, made, scoring, only=True)
     if train:
-        found.train = _scored(run, found.fits, scoring, only=False)
+        found.train = _scored(run, made, scoring, only=False)
     found.score_seconds = now() - begun
     return found
 
 
 def _scored(
-    run: Session, fits: list[list[Fit]], scoring: Any, only: bool
+    run: Session, made: list[list[Entry]], scoring: Any, only: bool
 ) -> list[list[dict[str, float]]]:
-    """Scores of every candidate and fold, from one sweep."""
-    scorers = [scorers_of(f[0].step, scoring) for f in fits]
-    asks = [
-        predictions(one, methods_of(last_step(one.step), named), k if only else None)
-        for named, folds in zip(scorers, fits, strict=True)
-        for k, one in enumerate(folds)
-    ]
-    answers = iter(run.engine.answer(asks))
-    return [
-        [scores(one, named, next(answers)) for one in folds]
-        for named, folds in zip(scorers, fits, strict=True)
-    ]
+    """Scores of every candidate and fold: from what is known of the rows, else from one sweep."""
+    found: list[list[dict[str, float]]] = []
+    asks: list[Ask] = []
+    waiting: list[tuple[int, int, dict[str, Any]]] = []
+    for c, folds in enumerate(made):
+        scorers = scorers_of(folds[0].fit.step, scoring)
+        last = last_step(folds[0].fit.step)
+        kinds, methods = kinds_of(last, scorers), methods_of(last, scorers)
+        found.append([])
+        for k, one in enumerate(folds):
+            scored = _from_moments(run, one, kinds, k if only else None) if kinds else None
+            found[c].append(scored or {})
+            if scored is None:
+                asks.append(predictions(one.fit, methods, k if only else None))
+                waiting.append((c, k, scorers))
+    answers = run.engine.answer(asks) if asks else []
+    for (c, k, scorers), answer in zip(waiting, answers, strict=True):
+        found[c][k] = scores(made[c][k].fit, scorers, answer)
+    return found
+
+
+def _from_moments(
+    run: Session, one: Entry, kinds: dict[str, str], only: int | None
+) -> dict[str, float] | None:
+    """Scores from sums that are in memory; None where there are none."""
+    rows = one.last_rows()
+    if rows is None or run.engine.shared is None:
+        return None
+    if only is not None:
+        rows = replace(rows, left_out=None, only=only)
+    held = run.engine.shared.look(rows.unweighted().ask(_GRAM))
+    return None if held is None else linear_scores(last_step(one.fit.step), kinds, held)
 
 
 def as_folds(folds: Any, table: Any, target: Any) -> Folds:
@@ -155,10 +178,16 @@ def as_folds(folds: Any, table: Any, target: Any) -> Folds:
         return Folds(int(folds))
     from millrace.data import Table, scan
 
-    n_rows = (table if isinstance(table, Table) else scan(table)).n_rows
+    opened = table if isinstance(table, Table) else scan(table)
+    n_rows = opened.n_rows
     if n_rows is None:
         raise FitError(
             "A splitter needs a table that knows its number of rows; pass a number of folds instead."
         )
-    y = None if target is None or isinstance(target, (str, tuple)) else np.asarray(target)
-    return Folds.from_splitter(folds, n_rows, y)
+    y = target
+    if isinstance(target, str):
+        if target not in opened.schema.names:
+            raise FitError.no_target(target, opened.schema.names)
+        found = [labels(b.column(0)) for b in opened.batches([target])]
+        y = np.concatenate([one for one in found if one is not None])
+    return Folds.from_splitter(folds, n_rows, None if y is None else np.asarray(y))

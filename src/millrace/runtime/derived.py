@@ -65,16 +65,23 @@ def with_derived(
     return [*(names[i] for i in kept), *made], column
 
 
-def with_parts(rows: Any, derived: Mapping[str, Derived]) -> Any:
-    """A pandas frame with the columns that can be computed behind its own; others rows as they are.
+def with_parts(rows: Any, derived: Mapping[str, Derived], wanted: Sequence[str]) -> Any:
+    """A pandas frame as the source of a model takes it; rows of other kinds as they are.
 
-    It is what the source of a model can read.
+    Parameters
+    ----------
+    rows : table-like
+    derived : mapping of str to Derived
+    wanted : sequence of str
+        The columns that the source was fitted on: they come first, in this order.
     """
     if type(rows).__module__.split(".")[0] != "pandas" or not hasattr(rows, "columns"):
         return rows
     names = [str(c) for c in rows.columns]
-    found, get = with_derived(names, lambda c: rows.iloc[:, c], derived, names)
-    return rows.assign(**{n: get(i) for i, n in enumerate(found) if i >= len(names)})
+    found, get = with_derived(names, lambda c: rows.iloc[:, c], derived, wanted)
+    whole = rows.assign(**{n: get(i) for i, n in enumerate(found) if n not in names})
+    first = [n for n in wanted if n in found]
+    return whole[[*first, *(n for n in found if n not in wanted)]]
 
 
 def sources_of(names: Sequence[str], derived: Mapping[str, Derived]) -> list[str]:

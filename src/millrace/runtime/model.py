@@ -418,10 +418,12 @@ class CompiledModel(EstimatorMixin):
         VerificationError
         """
         rows = for_source(rows, self.program.form)
+        if self.info.derived:
+            rows = with_parts(rows, self.info.derived, [c.name for c in self.program.columns])
         return self._engine.verify(
             self,
             source if source is not None else self.source,
-            with_parts(rows, self.info.derived) if self.info.derived else rows,
+            rows,
             seconds=seconds,
             raise_on_difference=raise_on_difference,
         )

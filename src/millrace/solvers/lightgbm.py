@@ -1,8 +1,8 @@
 """LightGBM's classifiers and regressors: its own ``fit``, or its own training from a `Sequence`.
 
 Rows that fit into a quarter of the budget are a matrix in memory, and the estimator's ``fit`` is called.
-Others are read in parts through `lightgbm.Sequence`: LightGBM draws the same sample for its bins by either
-way, so the trees have the same bits. It keeps one byte a value of its own (`Dataset`) in memory.
+Others are read in parts through `lightgbm.Sequence`: the sample for its bins is the same by either way,
+so the trees have the same bits. LightGBM keeps one byte a value of its own (`Dataset`) in memory.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def lightgbm(estimator: Any, rows: Rows) -> Steps:
         _fit_sequence(work, X, y, target.weight, names)
     else:
         work.fit(X, y, sample_weight=target.weight, feature_name=names)
+    if rows.names is not None:
+        work.booster_.pandas_categorical = []  # as of a data frame of numbers
     return learned(work)
 
 
@@ -76,15 +78,14 @@ def _fit_sequence(
     metric = params["metric"]
     listed = metric if isinstance(metric, list) else [metric]
     params["metric"] = [m for m in listed if m is not None]
+    params = _seeded(params)
     if work._class_weight is None:
         work._class_weight = work.class_weight
     if work._class_weight is not None:
         own = compute_sample_weight(work._class_weight, y)
         weight = own if weight is None else np.multiply(weight, own)
     work._n_features_in = X.shape[1]
-    data = lightgbm.Dataset(
-        _sequence(X), label=y, weight=weight, feature_name=names, params=params
-    )
+    data = lightgbm.Dataset(_sequence(X), label=y, weight=weight, feature_name=names, params=params)
     booster: Any = lightgbm.train(params, data, work.n_estimators)
     work._Booster = booster
     work._n_features = booster.num_feature()
@@ -96,12 +97,26 @@ def _fit_sequence(
     booster.free_dataset()
 
 
-def _encoded(work: Any, y: np.ndarray) -> np.ndarray:
+def _seeded(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with the seed of the sample for bins, which a `Sequence` does not derive from ``seed``.
+
+    It is the first number that LightGBM's generator (``utils/random.h``) draws from ``seed``.
+    """
+    given = [params.get(name) for name in ("seed", "random_seed", "random_state")]
+    seed = next((int(s) for s in given if s is not None), None)
+    own = any(params.get(name) is not None for name in ("data_random_seed", "data_seed"))
+    if seed is None or own:
+        return params
+    drawn = (214013 * seed + 2531011 & 0xFFFFFFFF) >> 16 & 0x7FFF
+    return {**params, "data_random_seed": drawn % 0x7FFF}
+
+
+def _encoded(work: Any, y: np.ndarray) -> Any:
     """Labels as LGBMClassifier numbers them, and what it remembers of them."""
     from sklearn.preprocessing import LabelEncoder
 
     work._le = LabelEncoder().fit(y)
-    classes = work._le.classes_
+    classes: Any = work._le.classes_
     codes: Any = work._le.transform(classes)
     work._class_map = dict(zip(classes, codes, strict=True))
     if isinstance(work.class_weight, dict):

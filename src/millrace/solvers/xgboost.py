@@ -4,7 +4,8 @@ Rows that fit into a quarter of the budget are a matrix in memory: the same bits
 Others go through `xgboost.ExtMemQuantileDMatrix`, which reads them in parts and keeps one byte a value on
 disk. It merges quantile sketches of the parts instead of taking one sketch of all rows: the same trees
 where no column has more than ``max_bin`` distinct values, else trees of the same quality from bins that
-begin at slightly other values.
+may begin at slightly other values. (Absolute and quantile errors with ``subsample < 1`` are of the same
+quality only: XGBoost refines their leaves over other rows where it holds several parts.)
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from millrace.solvers.rows import Rows
     weight=True,
 )
 def xgboost(estimator: Any, rows: Rows) -> Steps:
-    """Two sweeps, and then as many reads of the spooled rows as XGBoost needs to bin them (two to four)."""
+    """Two sweeps, and then as many reads of the spooled rows as XGBoost needs for its bins."""
     from sklearn.base import clone, is_classifier
 
     if estimator.booster == "gblinear" or estimator.tree_method in ("exact", "approx"):
@@ -44,8 +45,15 @@ def xgboost(estimator: Any, rows: Rows) -> Steps:
     else:
         work.fit(X, y, sample_weight=target.weight)
     if rows.names is not None:
-        work.get_booster().feature_names = list(rows.names)
-    return learned(work)
+        booster = work.get_booster()
+        booster.feature_names = list(rows.names)
+        booster.feature_types = [_TYPES[dtype.kind] for dtype in rows.head.dtypes]
+    # `fit` changes this parameter, for several classes.
+    return {**learned(work), "objective": work.objective}
+
+
+_TYPES = {"i": "int", "u": "int", "f": "float", "b": "i"}
+"""XGBoost's names for the dtypes of a data frame, by NumPy's kind."""
 
 
 def _fit_external(work: Any, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> None:

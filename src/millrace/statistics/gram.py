@@ -170,11 +170,11 @@ class Gram(Statistic[CrossMoments, CrossMoments]):
         if not np.isfinite(sums).all():
             check_finite(batch, self.who)
             _check_target(y, batch)
-        flat = not self.target or _is_flat(batch.y)
+        flat = not self.target or is_flat(batch.y)
         dtype = X.dtype if X.dtype == np.float32 else np.dtype(np.float64)
         n_features = sums.shape[0] - 1 - y.shape[1]
         kind = (n_features, flat, np.dtype(dtype), batch.is_sparse)
-        return _about_mean(shift, sums, len(batch), kind)
+        return about_mean(shift, sums, len(batch), kind)
 
     def merge(self, left: CrossMoments, right: CrossMoments) -> CrossMoments:
         return merged(left, right)
@@ -198,9 +198,9 @@ class Gram(Statistic[CrossMoments, CrossMoments]):
         none = np.empty(0)
         width = int(X.shape[1] if self.basis is None else self.basis.shape[1])
         shift = np.zeros(width + y.shape[1])
-        shift[width:] = _spread(y).mean(axis=0)
+        shift[width:] = spread(y).mean(axis=0)
         if self.basis is None:
-            shift[:width] = _spread(X).mean(axis=0, dtype=np.float64)
+            shift[:width] = spread(X).mean(axis=0, dtype=np.float64)
         sums = np.zeros((len(shift) + 1, len(shift) + 1))
         product = np.empty_like(sums)
         step = int(np.clip(_BLOCK_CELLS // len(sums), 128, _BLOCK_ROWS))
@@ -222,11 +222,12 @@ class Gram(Statistic[CrossMoments, CrossMoments]):
         return (dense - self.centre) @ self.basis
 
 
-def _is_flat(y: Any) -> bool:
+def is_flat(y: Any) -> bool:
+    """Whether a target has one dimension."""
     return not isinstance(y, np.ndarray) or y.ndim == 1
 
 
-def _spread(rows: np.ndarray) -> np.ndarray:
+def spread(rows: np.ndarray) -> np.ndarray:
     """A few rows, spread evenly."""
     return rows[:: max(1, len(rows) // _SPREAD)]
 
@@ -260,7 +261,7 @@ def _of_csr(X: Any, y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarra
     shifted = np.flatnonzero(stored > _MOSTLY_STORED * X.shape[0])
     shift = np.zeros(n_features + y.shape[1])
     shift[shifted] = totals[shifted] / stored[shifted]
-    shift[n_features:] = _spread(y).mean(axis=0)
+    shift[n_features:] = spread(y).mean(axis=0)
     extra = np.column_stack([y - shift[n_features:], np.ones(len(y))])
     sums = np.zeros((len(shift) + 1, len(shift) + 1))
     weights = np.empty(0) if weight is None else weight
@@ -287,7 +288,7 @@ def _canonical(X: Any) -> Any:
     return X
 
 
-def _about_mean(
+def about_mean(
     shift: np.ndarray, sums: np.ndarray, rows: int, kind: tuple[int, bool, np.dtype[Any], bool]
 ) -> CrossMoments:
     """Moments about the mean from sums about the shift; the last row of `sums` holds plain sums."""

@@ -133,7 +133,7 @@ class Assignment(Statistic[_Labelled, Assigned]):
         for first, last, rows, label in assigned(batch, self.centers, self.shift):
             labels[first:last] = label
             if batch.is_sparse:
-                away[first:last] = _sparse_distances(rows, centers, label)
+                away[first:last] = sparse_distances(rows, centers, label)
             else:
                 squared_distances(rows, less, centers, label, away[first:last])
         weight = np.ones(len(batch)) if batch.weight is None else batch.weight
@@ -227,7 +227,7 @@ def _shift_of(batch: Batch, shift: np.ndarray | None) -> np.ndarray:
     return np.zeros(batch.n_features, dtype) if shift is None else shift.astype(dtype)
 
 
-def _sparse_distances(rows: Any, centers: np.ndarray, label: np.ndarray) -> np.ndarray:
+def sparse_distances(rows: Any, centers: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Squared distances by ``|x|^2 - 2 x c + |c|^2`` in float64, none below zero."""
     rows, near = rows.astype(np.float64), centers.astype(np.float64)[label]
     cross = np.asarray(rows.multiply(near).sum(axis=1)).ravel()

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from millrace.data.derive import Derived
 from millrace.errors import FitError
 from millrace.fitting.fit import Session
 from millrace.statistics.profile import ColumnProfile, Profile, is_number
-from millrace.training.pipelines import Task
+from millrace.training.metrics import Task
 from millrace.training.roles import Role, roles_of
 
 FEW_CLASSES = 20
@@ -46,9 +47,24 @@ class Looked:
     task: Task
     classes: Any
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Positions of the columns that are learned from: not dates, but their parts."""
+        unused = ("left out", "date")
+        return tuple(i for i, role in enumerate(self.roles) if role.part not in unused)
 
-def look(run: Session, target: str, wanted: str) -> Looked:
+
+def look(run: Session, target: str, wanted: str, dates: Mapping[str, Derived]) -> Looked:
     """Profile all columns and choose their roles and the task.
+
+    Parameters
+    ----------
+    run : Session
+    target : str
+    wanted : {"auto", "classification", "regression"}
+        The task.
+    dates : mapping of str to Derived
+        Columns that are parts of dates.
 
     Raises
     ------
@@ -59,11 +75,9 @@ def look(run: Session, target: str, wanted: str) -> Looked:
     profiles, of_target = run.engine.answer([rows.ask(Profile()), rows.ask(Profile(part="target"))])
     profile = replace(of_target[0], name=target)
     task = task_of(profile, wanted)
-    roles = roles_of(profiles)
+    roles = roles_of(profiles, dates)
     if all(r.part == "left out" for r in roles):
-        listed = (
-            "; ".join(f"{r.column}: {r.note}" for r in roles) or "the table has only the target"
-        )
+        listed = "; ".join(f"{r.column}: {r.note}" for r in roles)
         raise FitError(f"No column is left to learn from: {listed}.")
     return Looked(profiles, roles, profile, task, _classes(profile, task))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from millrace.training.pipelines import Task
 from millrace.training.resample import Confusion, Ranking, Weighted, mean_of, r2_of, root_mean_of
+
+Task = Literal["binary", "multiclass", "regression"]
 
 RESAMPLES, MOST = 200, 20_000
 """Bootstrap samples, and most rows of one; an interval from fewer rows than there are is narrowed."""

@@ -1,11 +1,14 @@
-"""The table that is trained on: without the columns to drop, and without rows that have no target."""
+"""The table that is trained on.
+
+It is without the columns to drop and without rows that have no target, and has the parts of its dates.
+"""
 
 # pyarrow ships no types.
 # pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -14,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from millrace.data import Table, scan
+from millrace.data.derive import Derived, all_parts, date_columns, with_parts
 from millrace.data.source import Source
 from millrace.data.splits import TrainTest
 from millrace.data.where import Filtered, Where
@@ -72,11 +76,14 @@ class Opened:
         Where rows without a target are left out: all rows.
     nested : tuple of (str, str)
         Columns of lists and structures, which are not read, and their types.
+    dates : mapping of str to Derived
+        Columns that are parts of date columns, which come before them.
     """
 
     table: Table
     counted: Counted | None
     nested: tuple[tuple[str, str], ...]
+    dates: Mapping[str, Derived]
 
 
 def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bool) -> Opened:
@@ -85,7 +92,7 @@ def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bo
     Raises
     ------
     FitError
-        The target is not in the table, or is to be dropped.
+        The target is not in the table, or is to be dropped, or nothing else is there.
     MissingColumnsError
         A column to drop is not in the table.
     """
@@ -109,9 +116,21 @@ def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bo
     fields = [f for f in source.schema if f.name in names and f.name not in drop]
     nested = tuple((f.name, str(f.type)) for f in fields if _is_nested(f.type) and f.name != target)
     left = {name for name, _ in nested}
-    kept = Table(source, [c for c in names if c not in drop and c not in left])
+    wanted = [c for c in names if c not in drop and c not in left]
+    if wanted == [target]:
+        raise FitError("No column is left to learn from: the table has only the target.")
+    kept = Table(source, wanted)
     kept.named = True  # names that are no texts stand there as texts
-    return Opened(kept, counted, nested)
+    dates = _dates(kept, [c for c in wanted if c != target])
+    return Opened(with_parts(kept, dates), counted, nested, dates)
+
+
+def _dates(table: Table, names: Sequence[str]) -> dict[str, Derived]:
+    """The parts of all dates; a column of the table goes before a part of its name."""
+    found: dict[str, Derived] = {}
+    for column, zone in date_columns(table, names).items():
+        found |= all_parts(column, zone)
+    return {name: date for name, date in found.items() if name not in table.schema.names}
 
 
 def _is_nested(kind: pa.DataType) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from millrace.statistics.profile import ColumnProfile
+from millrace.training.look import Looked
+from millrace.training.metrics import Task
 from millrace.training.roles import Role
-
-Task = Literal["binary", "multiclass", "regression"]
 
 RARE = 20
 """Categories with fewer rows than this share one column of the linear model."""
@@ -21,19 +20,15 @@ FEWEST = 10
 """Rows of a class from which the forest may hold out some of its own to know when to stop."""
 
 
-def candidates(
-    roles: Sequence[Role],
-    profiles: Sequence[ColumnProfile],
-    target: ColumnProfile,
-    task: Task,
-    random_state: int,
-) -> dict[str, Any]:
-    """Name -> unfitted pipeline."""
-    holes = {r.column for r, p in zip(roles, profiles, strict=True) if p.missing}
-    rare = task != "regression" and min((target.counts or {}).values(), default=0) < FEWEST
+def candidates(looked: Looked, random_state: int) -> dict[str, Any]:
+    """Name -> unfitted pipeline on the columns that are used."""
+    roles = [looked.roles[i] for i in looked.used]
+    holes = {looked.profiles[i].name for i in looked.used if looked.profiles[i].missing}
+    counts = (looked.target.counts or {}).values() if looked.classes is not None else ()
+    rare = min(counts, default=FEWEST) < FEWEST
     return {
-        "linear model": linear(roles, holes, task),
-        "boosted forest": boosted(roles, task, random_state, "auto" if not rare else False),
+        "linear model": linear(roles, holes, looked.task),
+        "boosted forest": boosted(roles, looked.task, random_state, False if rare else "auto"),
     }
 
 

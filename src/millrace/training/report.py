@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,14 @@ def _facts(result: TrainResult) -> list[tuple[str, str]]:
     """What stands at the top: the main figure, and what it was found on."""
     measure = result.best.metrics
     leading = next((m for m in measure if m.name in ("ROC AUC", "R²")), measure[1])
-    used = sum(r.part != "left out" for r in result.roles)
+    columns = [r for r in result.roles if not r.date]
+    used = sum(r.part != "left out" for r in columns)
     return [
         (leading.name, number(leading.value)),
         (measure[0].name, number(measure[0].value)),
         ("rows", number(result.target_profile.n)),
         ("held out", number(len(result.y))),
-        ("columns used", f"{used} of {len(result.roles)}"),
+        ("columns used", f"{used} of {len(columns)}"),
         ("time", seconds(sum(result.seconds.values()))),
     ]
 
@@ -207,6 +209,8 @@ def _use(result: TrainResult, files: Sequence[Path]) -> list[tuple[str, str]]:
             f"unknown = skops.io.get_untrusted_types(file={fitted!r})  # look at them",
             f"pipeline = skops.io.load({fitted!r}, trusted=unknown)",
         ]
+    if parts := [r.column for r in result.roles if r.date and r.part == "number"]:
+        load.append(f"# it takes the parts of dates as columns: {', '.join(map(repr, parts))}")
     return [
         (
             "Predict a file, in constant memory",
@@ -233,8 +237,8 @@ def _shell(word: str) -> str:
 
 
 def _record(result: TrainResult) -> str:
-    """A held-out row as a dictionary of the columns that the model reads."""
-    used = [r.column for r in result.roles if r.part != "left out"]
+    """A held-out row as a dictionary of the columns that the model reads, dates instead of parts."""
+    used = [r.column for r in result.roles if r.part != "left out" and not r.date]
     frame = result.sample[used]
     fullest = frame.iloc[int(np.argmin(frame.isna().sum(axis=1).to_numpy()))]
     cells = {c: None if v != v or v is None else _plain(v) for c, v in fullest.items()}
@@ -246,4 +250,7 @@ def _record(result: TrainResult) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """A cell as it can be written down; dates as texts."""
+    if isinstance(value, date):
+        return str(value)
     return value.item() if hasattr(value, "item") else value

@@ -16,8 +16,7 @@ from millrace.errors import MissingDependencyError, ModelFileError
 from millrace.fitting import FitReport
 from millrace.runtime.model import CompiledModel
 from millrace.statistics.profile import ColumnProfile
-from millrace.training.metrics import BETTER, Metric
-from millrace.training.pipelines import Task
+from millrace.training.metrics import BETTER, Metric, Task
 from millrace.training.roles import Role
 from millrace.training.words import number
 

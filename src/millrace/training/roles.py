@@ -1,4 +1,4 @@
-"""What part each column plays: number, category, text, or left out with a note."""
+"""What part each column plays: number, category, text, date, or left out with a note."""
 
 # pyarrow ships no types.
 # pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 
+from millrace.data.derive import Derived
 from millrace.statistics.profile import CAP, ColumnProfile, is_number
 
-Part = Literal["number", "category", "text", "left out"]
+Part = Literal["number", "category", "text", "date", "left out"]
 
 MANY = 0.9
 """Share of rows with a value of their own from which words are taken for identifiers."""
@@ -30,16 +31,50 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d
 
 @dataclass(frozen=True)
 class Role:
-    """The part of one column, and why, where that is not plain."""
+    """The part of one column, and why, where that is not plain.
+
+    Attributes
+    ----------
+    column : str
+    part : {"number", "category", "text", "date", "left out"}
+        A date is used through its parts alone, which are columns of numbers.
+    note : str
+    date : str
+        The date column that it is a part of; empty for a column of the table.
+    """
 
     column: str
     part: Part
     note: str = ""
+    date: str = ""
 
 
-def roles_of(profiles: Sequence[ColumnProfile]) -> tuple[Role, ...]:
-    """The role of every column."""
-    return tuple(role_of(p) for p in profiles)
+def roles_of(
+    profiles: Sequence[ColumnProfile], dates: Mapping[str, Derived] | None = None
+) -> tuple[Role, ...]:
+    """The role of every column; `dates` tells which of them are parts of others."""
+    dates = dates or {}
+    found = {p.name: _part_of_date(p, dates[p.name]) for p in profiles if p.name in dates}
+    return tuple(found.get(p.name) or _date(p, dates, found) or role_of(p) for p in profiles)
+
+
+def _part_of_date(profile: ColumnProfile, source: Derived) -> Role:
+    """A part that is the same in all dates tells nothing, also where dates are missing."""
+    note = f"part of the date {source.column}"
+    if profile.distinct in (0, 1):
+        shown = f", always {profile.minimum:g}" if profile.distinct else ""
+        return Role(profile.name, "left out", f"{note}{shown}", source.column)
+    return Role(profile.name, "number", note, source.column)
+
+
+def _date(
+    profile: ColumnProfile, dates: Mapping[str, Derived], parts: Mapping[str, Role]
+) -> Role | None:
+    """The role of a column that others are parts of; None where there are none to use."""
+    used = [
+        d.part for n, d in dates.items() if d.column == profile.name and parts[n].part == "number"
+    ]
+    return Role(profile.name, "date", f"used as {', '.join(used)}") if used else None
 
 
 def role_of(profile: ColumnProfile) -> Role:

@@ -19,7 +19,7 @@ from millrace.fitting.report import keep_report
 from millrace.fitting.scoring import Predicted, predictions
 from millrace.fitting.sweep import now
 from millrace.runtime.model import CompiledModel
-from millrace.solvers.rows import Ask, Fit, Fitted
+from millrace.solvers.rows import Ask, Fit
 from millrace.statistics.collect import Collected
 from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
@@ -61,8 +61,8 @@ def train(
     table : Table or table-like
         What `millrace.scan` takes, with column names.
     target : str
-        The column to predict. Other columns are used by their type; constants, identifiers and dates
-        are left out, and the result says why.
+        The column to predict. Other columns are used by their type, dates as year, month, day, weekday,
+        hour and days since 1970; constants and identifiers are left out, and the result says why.
     task : {"auto", "classification", "regression"}
         By default classification where the target has words, truth values or at most 20 whole numbers.
     test_fraction : float
@@ -93,49 +93,48 @@ def train(
     """
     if not 0.01 <= test_fraction <= 0.5:
         raise ValueError(f"test_fraction must lie between 0.01 and 0.5, got {test_fraction}")
-    start = opened(table, str(target), [str(c) for c in drop], drop_missing_target)
+    target = str(target)
+    start = opened(table, target, [str(c) for c in drop], drop_missing_target)
     given = start.table
     clock = _Clock(progress)
     held = HeldOut(test_fraction, random_state)
     with session(given, target, folds=cast(Any, held), memory=memory, progress=progress) as run:
         with clock.stage("look at the columns"):
-            looked = _look(run, given, str(target), task)
+            looked = _look(run, start, target, task)
         if looked.classes is not None:
             held.stratify()
-        found = candidates(looked.roles, looked.profiles, looked.target, looked.task, random_state)
+        found = candidates(looked, random_state)
         with clock.stage("fit both candidates"):
-            fits = {n: Fit(e, replace(run.data.rows(n), left_out=HELD)) for n, e in found.items()}
-            fitted = dict(zip(fits, run.fit(list(fits.values())), strict=True))
+            rows = replace(run.data.rows().chosen(looked.used), left_out=HELD)
+            fits = {name: Fit(pipeline, rows.at(name)) for name, pipeline in found.items()}
+            run.fit(list(fits.values()))
         with clock.stage("compare on held-out rows"):
-            tried, y, sample = _compare(run, fitted, looked, test_fraction)
+            tried, y, sample = _compare(run, fits, looked, test_fraction)
     best = tried[0]
     with clock.stage("compile and verify"):
-        model = compile(best.estimator, sample=sample.X)
+        few = sample.X.iloc[:, list(looked.used)]
+        dates = {name: d for name, d in start.dates.items() if name in few.columns}
+        model = compile(best.estimator, sample=few, derived=dates)
     with clock.stage("measure the columns"):
-        scored = importances(model, looked.task, sample, looked.roles, looked.classes)
+        scored = importances(model, looked, sample)
     result = TrainResult(
         given.describe_source(), looked.target.name, looked.task, model, best.estimator, tried,
         looked.profiles, looked.roles, looked.target, looked.classes, y, scored, sample.X,
         _baseline(looked, y), _difference(looked, tried, y), run.report, clock.seconds,
         _notes(looked, run, start, model),
     )  # fmt: skip
-    model.info = replace(
-        model.info,
-        provenance={
-            **model.info.provenance,
-            "training": _provenance(result, given, test_fraction, random_state),
-        },
-    )
+    training = _provenance(result, given, test_fraction, random_state)
+    model.info = replace(model.info, provenance={**model.info.provenance, "training": training})
     keep_report(best.estimator, run.report)
     return result
 
 
-def _look(run: Session, given: Table, target: str, task: str) -> Looked:
+def _look(run: Session, start: Opened, target: str, task: str) -> Looked:
     """The first sweep; where it is refused for missing targets, the error counts them all."""
     try:
-        return look(run, target, task)
+        return look(run, target, task, start.dates)
     except FitError as error:
-        missing, total = missing_targets(given, target)
+        missing, total = missing_targets(start.table, target)
         if missing == 0 or missing == total:
             raise
         raise FitError(
@@ -145,24 +144,24 @@ def _look(run: Session, given: Table, target: str, task: str) -> Looked:
 
 
 def _compare(
-    run: Session, fitted: dict[str, Fitted], looked: Looked, test_fraction: float
+    run: Session, fits: dict[str, Fit], looked: Looked, test_fraction: float
 ) -> tuple[list[Candidate], np.ndarray, Any]:
     """Predict the held-out rows with every candidate: the better one comes first."""
     methods = ("predict",) if looked.classes is None else ("predict", "predict_proba")
     rows = replace(run.data.rows(), only=HELD)
-    asks = [predictions(f.request, methods, only=HELD) for f in fitted.values()]
+    asks = [predictions(fit, methods, only=HELD) for fit in fits.values()]
     most = round(SAMPLE / test_fraction)  # a sample counts on rows of all parts
     *found, sample = run.engine.answer([*asks, Ask(rows, Sample(most, raw=True))])
     tried: list[Candidate] = []
     answered: list[Predicted] = found
     y = np.asarray(answered[0].y)
-    for (name, one), predicted in zip(fitted.items(), answered, strict=True):
+    for (name, fit), predicted in zip(fits.items(), answered, strict=True):
         answers = dict(predicted.answers)
         if looked.classes is not None:
-            own = one.estimator.classes_
+            own = fit.step.classes_
             answers["predict_proba"] = aligned(answers["predict_proba"], own, looked.classes)
         scored = metrics(looked.task, y, answers, looked.classes)
-        tried.append(Candidate(name, one.estimator, scored, answers))
+        tried.append(Candidate(name, fit.step, scored, answers))
     tried.sort(key=lambda c: c.metric(BETTER[looked.task]).value)
     return tried, y, _fewer(sample.collected())
 

@@ -181,7 +181,7 @@ class Assembler(Writer):
             if output.shape not in ("matrix", "vector", "csr_matrix"):
                 raise Unsupported
             place = m.OUT + at * size
-            self.code.emit(m.COPY, value.width, [value.place, place], [size], [0, size])
+            self.code.emit(m.COPY, value.width, [value.place, place], (), [size])
             found.append(Answer(at, value.width, output.shape, labels.get(output.step)))
             at += value.width
         return found, values[0].dtype

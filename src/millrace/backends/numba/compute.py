@@ -73,7 +73,7 @@ def compute(op: ops.Op, inputs: list[Array]) -> Any:
             | ops.Leaves()
             | ops.Call()
         ):
-            raise AssertionError("handled by Executable._apply")
+            raise AssertionError("handled by Steps.apply")
         case _:
             assert_never(op)
 

@@ -1,8 +1,9 @@
 """The instructions of the machine (`kernels.machine`), and its memory while a program is written.
 
-Words of an instruction: operation; number of cells; up to three strides in bytes; up to three places;
-then what the operation alone knows. A place is a byte in the scratch memory, or, where it is negative, in
-the model's own memory (its instructions, then its constants), or from `OUT` on, in the answer.
+Words of an instruction: the address of its operation; number of cells; up to three strides in bytes; up
+to three places; then what the operation alone knows. A place is a byte in the scratch memory, or, where
+it is negative, in the model's own memory (its instructions, then its constants), or from `OUT` on, in
+the answer.
 """
 
 from __future__ import annotations
@@ -44,17 +45,11 @@ OUT = 1 << 40
 ) = range(20)
 """The operations."""
 
-FIRST_LOOK = GUARD
-"""From here on they can give up."""
-
 COUNT, STRIDE, PLACE, MORE = 1, 2, 5, 8
 """Where the words of an instruction begin: cells, strides, places, all others."""
 
 N_INSTRUCTIONS, SCRATCH, INPUT, MACHINE, HEADER = range(5)
 """Words at the head of a model's memory: instructions, bytes of scratch, cells of the row, machine."""
-
-FLOAT64, FLOAT32, INT64, INT32, UINT8, INT8, INT16, UINT16, UINT32 = range(9)
-"""Codes of the dtypes that are converted; `UINT8` also stands for bool."""
 
 SQUARED, CITYBLOCK, CHEBYSHEV = range(3)
 """How the differences to a point are added up."""
@@ -63,19 +58,12 @@ Array = npt.NDArray[Any]
 
 F8, F4, I8, I4, BOOL = (np.dtype(n) for n in ("float64", "float32", "int64", "int32", "bool"))
 
-CODES = {
-    F8: FLOAT64,
-    F4: FLOAT32,
-    I8: INT64,
-    I4: INT32,
-    BOOL: UINT8,
-    np.dtype("uint8"): UINT8,
-    np.dtype("int8"): INT8,
-    np.dtype("int16"): INT16,
-    np.dtype("uint16"): UINT16,
-    np.dtype("uint32"): UINT32,
+KINDS: dict[np.dtype[Any], Any] = {
+    **{np.dtype(n): np.dtype(n).type for n in ("int8", "uint8", "int16", "uint16", "uint32")},
+    **{d: d.type for d in (F8, F4, I8, I4)},
+    BOOL: np.uint8,
 }
-"""The dtypes that the machine knows."""
+"""The dtypes that the machine knows, and as what it reads their cells."""
 
 
 class Unsupported(Exception):
@@ -107,6 +95,7 @@ class Code:
     """
 
     words: list[list[int]] = field(default_factory=list)
+    operations: list[tuple[Any, ...]] = field(default_factory=list)
     constants: list[bytes] = field(default_factory=list)
     n_bytes: int = 0
     scratch: int = 0
@@ -115,7 +104,7 @@ class Code:
 
     def room(self, dtype: np.dtype[Any], width: int) -> Value:
         """Cells of the scratch memory that nothing else uses."""
-        if dtype not in CODES:
+        if dtype not in KINDS:
             raise Unsupported
         place, size = self.scratch, width * dtype.itemsize
         self.scratch += (size + 63) // 64 * 64
@@ -143,20 +132,29 @@ class Code:
         strides: Sequence[int] = (),
         more: Sequence[int] = (),
         at: Sequence[int] = (),
+        choice: tuple[Any, ...] = (),
     ) -> None:
-        """Write one instruction; the words `more[i]` for i in `at` are places of constants."""
+        """Write one instruction; the words `more[i]` for i in `at` are places of constants.
+
+        `choice` says which of the forms of an operation it is; see `kernels.operations`.
+        """
         words = [0] * WORDS
-        words[0], words[COUNT] = operation, n
+        words[COUNT] = n
         for first, values in ((STRIDE, strides), (PLACE, places), (MORE, more)):
             words[first : first + len(values)] = list(values)
         self.words.append(words)
+        self.operations.append((operation, *choice))
         self.moved += [(len(self.words) - 1, MORE + i) for i in at]
 
     def memory(self, width: int, machine: int) -> Array:
         """The model's memory: head, instructions, constants; for rows of a width."""
         head = 8 * (HEADER + len(self.words) * WORDS)
         head += -head % 64
-        for words in self.words:
+        from millrace.backends.numba.kernels.machine import OPERATIONS
+
+        for words, operation in zip(self.words, self.operations, strict=True):
+            if operation[0] != LOOP:
+                words[0] = OPERATIONS.address(*operation)
             for i in range(PLACE, PLACE + 3):
                 if words[i] < 0:
                     words[i] = words[i] + 1 - head

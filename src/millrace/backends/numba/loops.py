@@ -115,6 +115,10 @@ def run(loop: Loop, *args: Any) -> Any:
     return out
 
 
+MOST_LANES = 16
+"""Sums that ``np.einsum`` may keep at once."""
+
+
 @cache
 def lanes_of_einsum(dtype: str) -> int:
     """How many sums ``np.einsum`` keeps at once when it adds up squares; 0 where none fits."""
@@ -123,8 +127,9 @@ def lanes_of_einsum(dtype: str) -> int:
     rng = np.random.default_rng(0)
     rows = [rng.normal(size=(1, n)).astype(dtype) for n in (*range(1, 18), 67, 130)]
     squares = [np.einsum("ij,ij->i", r, r)[0] for r in rows]
-    for lanes in (2, 4, 8, 16):
-        sums = [square_sum(r.ctypes.data, r.shape[1], lanes, r[0]) for r in rows]
+    room = np.empty(MOST_LANES, dtype)
+    for lanes in (2, 4, 8, MOST_LANES):
+        sums = [square_sum(r[0], r.shape[1], lanes, room) for r in rows]
         if sums == squares:
             return lanes
     return 0

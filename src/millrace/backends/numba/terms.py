@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, compress
+from itertools import chain, compress, islice, repeat
 from numbers import Number
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,7 @@ class FeatureSpreader:
         self.op = op
         self.dtype = np.dtype(op.dtype)
         self.columns: dict[Any, int] | None = None
+        self.known = _KnownNames(op.separator)
         if op.names is not None:
             self.columns = {name: i for i, name in enumerate(op.names.array().tolist())}
 
@@ -328,25 +330,87 @@ class FeatureSpreader:
 
     # -- hashed names ----------------------------------------------------------------------
     def _hashed(self, names: list[Any], values: list[Any] | None, lengths: Array) -> _Parts:
-        if values is None:
-            numbers = np.ones(len(names))
-        else:
-            try:
-                numbers = np.frombuffer(array("d", values))
-            except TypeError:  # text among them: `array` takes what has a float and nothing else
-                names, values = _numbered(names, values, self.op.separator)
-                numbers = np.frombuffer(array("d", values))
+        found = self.known.of(names, values) or self._hashed_each(names, values)
+        numbers, hashes = found
         if not numbers.all():
             kept = numbers != 0
-            names = list(compress(names, kept.tolist()))
             rows = np.repeat(np.arange(len(lengths)), lengths)[kept]
             numbers, lengths = numbers[kept], np.bincount(rows, minlength=len(lengths))
-        hashes = _hashed_names(names)
+            hashes = hashes[kept]
         if self.op.alternate_sign:
             numbers = np.where(hashes < 0, -numbers, numbers)
         if self.dtype.kind in "iu":  # Python's integers refuse what does not fit, as in the source
             numbers = np.array(numbers.tolist(), self.dtype)
         return np.abs(hashes) % self.op.n_features, numbers.astype(self.dtype), lengths
+
+    def _hashed_each(self, names: list[Any], values: list[Any] | None) -> tuple[Array, Array]:
+        """The value and the hash of every entry; of one whose value is 0 the name is not looked at."""
+        if values is None:
+            return np.ones(len(names)), _hashed_names(names)
+        try:
+            numbers = np.frombuffer(array("d", values))
+        except TypeError:  # text among them: `array` takes what has a float and nothing else
+            names, values = _numbered(names, values, self.op.separator)
+            numbers = np.frombuffer(array("d", values))
+        hashes = np.zeros(len(names), np.int64)
+        kept = numbers != 0
+        hashes[kept] = _hashed_names(list(compress(names, kept.tolist())))
+        return numbers, hashes
+
+
+class _KnownNames(dict[Any, int]):
+    """The hashes of names that come again and again; a name with a value of text is a pair.
+
+    Parameters
+    ----------
+    separator : str
+    """
+
+    _MOST = 1 << 16
+
+    def __init__(self, separator: str) -> None:
+        super().__init__()
+        self.separator = separator
+
+    def __missing__(self, key: Any) -> int:
+        from millrace.backends.numba.kernels.terms import hash_names
+
+        name = key if type(key) is str else f"{key[0]}{self.separator}{key[1]}"
+        found = int(hash_names(*_encoded([name]))[0])
+        if len(self) < self._MOST:
+            self[key] = found
+        return found
+
+    def of(self, names: list[Any], values: list[Any] | None) -> tuple[Array, Array] | None:
+        """The values and hashes of entries; None where they are of unusual types or mostly new."""
+        if set(map(type, names)) != {str} or not _come_again(names[:_MANY]):
+            return None
+        if values is None:
+            return np.ones(len(names)), self._hashes(names, len(names))
+        kinds = set(map(type, values))
+        if not kinds <= {float, int, str}:
+            return None
+        if str not in kinds:
+            return np.frombuffer(array("d", values)), self._hashes(names, len(names))
+        is_text = bytes(map(is_, map(type, values), repeat(str)))
+        at = np.frombuffer(is_text, bool)
+        is_number, n_texts = (~at).tobytes(), int(np.count_nonzero(at))
+
+        def pairs() -> Iterator[
+            tuple[Any, Any]
+        ]:  # each gone before the next: no work for the collector
+            return zip(compress(names, is_text), compress(values, is_text), strict=True)
+
+        if not _come_again(list(islice(pairs(), _MANY))):
+            return None
+        numbers, hashes = np.ones(len(names)), np.empty(len(names), np.int64)
+        numbers[~at] = np.frombuffer(array("d", compress(values, is_number)))
+        hashes[~at] = self._hashes(compress(names, is_number), len(names) - n_texts)
+        hashes[at] = self._hashes(pairs(), n_texts)
+        return numbers, hashes
+
+    def _hashes(self, keys: Iterable[Any], n: int) -> Array:
+        return np.fromiter(map(self.__getitem__, keys), np.int64, n)
 
 
 def _items(cells: list[Any], kind: str) -> tuple[list[Any], list[Any] | None, Array]:

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from millrace.backends.numba import instructions as m
 from millrace.backends.numba.instructions import (
     BOOL,
-    CODES,
     F4,
     F8,
     I4,
     I8,
+    KINDS,
     Code,
     Unsupported,
     Value,
 )
-from millrace.backends.numba.loops import inner_loop, lanes_of_einsum
+from millrace.backends.numba.loops import MOST_LANES, inner_loop, lanes_of_einsum
 from millrace.backends.numba.trees import TreeEngine
 from millrace.ir.arrays import Text
 from millrace.ir.ops import (
@@ -54,8 +54,8 @@ class Writer:
         if list(at) == list(range(at[0], at[0] + len(at))):
             return value.part(at[0], len(at))
         out, index = self.code.room(value.dtype, len(at)), np.array(at, np.int64)
-        more = [0, value.dtype.itemsize, self.code.address(index)]
-        self.code.emit(m.TAKE, len(at), [value.place, out.place], (), more, [2])
+        more = [value.dtype.itemsize, self.code.address(index)]
+        self.code.emit(m.TAKE, len(at), [value.place, out.place], (), more, [1])
         return out
 
     def _whole(self, value: Value, dtype: np.dtype[Any]) -> Value:
@@ -65,12 +65,12 @@ class Writer:
         if not _converts(value.dtype, dtype):
             raise Unsupported
         out = self.code.room(dtype, value.width)
-        more = [0, CODES[value.dtype], CODES[dtype]]
-        self.code.emit(m.CAST, value.width, [value.place, out.place], (), more)
+        choice = KINDS[value.dtype], KINDS[dtype]
+        self.code.emit(m.CAST, value.width, [value.place, out.place], choice=choice)
         return out
 
     def _constant(self, cells: npt.NDArray[Any]) -> Value:
-        if cells.dtype not in CODES:
+        if cells.dtype not in KINDS:
             raise Unsupported
         return self.code.constant(cells)
 
@@ -116,7 +116,7 @@ class Writer:
         at, size = 0, out.dtype.itemsize
         for value in given:
             cells, target = self._whole(value, out.dtype), out.part(at, value.width)
-            self.code.emit(m.COPY, value.width, [cells.place, target.place], [size], [0, size])
+            self.code.emit(m.COPY, value.width, [cells.place, target.place], (), [size])
             at += value.width
         return out
 
@@ -125,7 +125,7 @@ class Writer:
         self._expect(condition, BOOL)
         values = [condition, *(self._whole(c, out.dtype) for c in choices)]
         strides = [0 if v.width < out.width else v.dtype.itemsize for v in values]
-        more = [0, out.dtype.itemsize, out.place]
+        more = [out.dtype.itemsize, out.place]
         self.code.emit(m.WHERE, out.width, [v.place for v in values], strides, more)
         return out
 
@@ -136,7 +136,8 @@ class Writer:
         if not value.width:
             raise Unsupported
         places = [cells.place, self._constant(table).place, out.place]
-        self.code.emit(m.PRODUCT, value.width, places, (), [0, out.width, out.dtype == F4])
+        choice = (KINDS[out.dtype],)
+        self.code.emit(m.PRODUCT, value.width, places, (), [out.width], choice=choice)
         return out
 
     def _reduced(self, name: str, value: Value, out: Value) -> Value:
@@ -158,8 +159,8 @@ class Writer:
                     "divide", [total, self._constant(np.array([value.width], F8))], out
                 )
             case "argmax" | "argmin":
-                more = [0, CODES[value.dtype], name == "argmax"]
-                self.code.emit(m.ARGUMENT, value.width, [value.place, out.place], (), more)
+                choice = KINDS[value.dtype], name == "argmax"
+                self.code.emit(m.ARGUMENT, value.width, [value.place, out.place], choice=choice)
                 return out
             case _:
                 return self._squared(value, out)
@@ -171,7 +172,7 @@ class Writer:
             raise Unsupported
         size, n = out.dtype.itemsize, cells.width
         begin = cells if start is None else self._constant(np.array([start], out.dtype))
-        self.code.emit(m.COPY, 1, [begin.place, out.place], [size], [0, size])
+        self.code.emit(m.COPY, 1, [begin.place, out.place], (), [size])
         if start is None:
             cells, n = cells.part(1, n - 1), n - 1
         if n:
@@ -184,8 +185,9 @@ class Writer:
         lanes = lanes_of_einsum(str(value.dtype))
         if not lanes:
             raise Unsupported
-        more = [0, value.dtype == F4, lanes]
-        self.code.emit(m.SQUARE_SUM, value.width, [value.place, out.place], (), more)
+        places = [value.place, out.place, self.code.room(value.dtype, MOST_LANES).place]
+        choice = (KINDS[value.dtype],)
+        self.code.emit(m.SQUARE_SUM, value.width, places, (), [lanes], choice=choice)
         return out
 
     def _guarded(self, op: Guard, value: Value) -> Value:
@@ -200,9 +202,8 @@ class Writer:
                 for limit, d in ((op.low, -most), (op.high, most))
             ]
             limits = self.code.address(np.concatenate(bounds).astype(np.float64))
-        more = [0, value.dtype == F4, op.allow_nan, limits]
-        at = [3] if limits else []
-        self.code.emit(m.GUARD, value.width, [value.place], (), more, at)
+        at, choice = [1] if limits else [], (KINDS[value.dtype],)
+        self.code.emit(m.GUARD, value.width, [value.place], (), [op.allow_nan, limits], at, choice)
         return value
 
     def _trees(self, engine: TreeEngine, value: Value, out: Value) -> Value:
@@ -230,29 +231,28 @@ class Writer:
         tables = [self.code.address(numbers[order]), self.code.address(codes)]
         if value.dtype == I8:
             value = self._whole(value, F8)
-        kind = CODES[value.dtype]
-        more = [0, len(numbers), *tables, op.nan, op.unknown, op.strict, kind]
-        self.code.emit(m.CODE, 1, [value.place, out.place], (), more, [2, 3])
+        more, choice = [len(numbers), *tables, op.nan, op.unknown, op.strict], KINDS[value.dtype]
+        self.code.emit(m.CODE, 1, [value.place, out.place], (), more, [1, 2], (choice,))
         return out
 
     def _one_hot(self, value: Value, width: int, dtype: Any, out: Value) -> Value:
         self._expect(value, I4, I8)
         one = self.code.address(np.ones(1, dtype))
-        more = [0, CODES[value.dtype], dtype.itemsize, one]
-        self.code.emit(m.ONE_HOT, width, [value.place, out.place], (), more, [3])
+        places, choice = [value.place, out.place], (KINDS[value.dtype],)
+        self.code.emit(m.ONE_HOT, width, places, (), [dtype.itemsize, one], [1], choice)
         return out
 
     def _gathered(self, value: Value, table: npt.NDArray[Any], out: Value) -> Value:
         self._expect(value, I4, I8)
         rows = self.code.address(table)
-        more = [0, CODES[value.dtype], out.dtype.itemsize * out.width, len(table), rows]
-        self.code.emit(m.GATHER, 1, [value.place, out.place], (), more, [4])
+        more, choice = [out.dtype.itemsize * out.width, len(table), rows], (KINDS[value.dtype],)
+        self.code.emit(m.GATHER, 1, [value.place, out.place], (), more, [2], choice)
         return out
 
     def _picked_along(self, value: Value, positions: Value, out: Value) -> Value:
         self._expect(positions, I8)
         places = [value.place, positions.place, out.place]
-        more = [0, value.dtype.itemsize, value.width]
+        more = [value.dtype.itemsize, value.width]
         self.code.emit(m.PICK, positions.width, places, (), more)
         return out
 
@@ -260,8 +260,8 @@ class Writer:
         self._expect(value, F8, F4)
         cells = self._whole(value, F8)
         tables = [op.start.values, op.edge.values.astype(np.float64)]
-        more = [0, op.side == "right", *map(self.code.address, tables)]
-        self.code.emit(m.EDGES, value.width, [cells.place, out.place], (), more, [2, 3])
+        more = [op.side == "right", *map(self.code.address, tables)]
+        self.code.emit(m.EDGES, value.width, [cells.place, out.place], (), more, [1, 2])
         return out
 
     def _between(self, op: Interpolate, value: Value, out: Value) -> Value:
@@ -269,8 +269,8 @@ class Writer:
         if not (np.diff(op.start.values) > 0).all() or np.isnan(op.xp.values).any():
             raise Unsupported
         cells = self._whole(value, F8)
-        more = [0, *map(self.code.address, tables)]
-        self.code.emit(m.BETWEEN, value.width, [cells.place, out.place], (), more, [1, 2, 3])
+        more = [*map(self.code.address, tables)]
+        self.code.emit(m.BETWEEN, value.width, [cells.place, out.place], (), more, [0, 1, 2])
         return out
 
     def _points(self, op: Distances | Nearest, value: Value, out: Value) -> Value:
@@ -281,9 +281,9 @@ class Writer:
             raise Unsupported
         cells = self._whole(value, F8)
         kept = op.k if isinstance(op, Nearest) else 0
-        more = [0, len(points), self.code.address(points), *how, kept]
+        more = [len(points), self.code.address(points), *how, kept]
         operation = m.NEAR if isinstance(op, Nearest) else m.FAR
-        self.code.emit(operation, value.width, [cells.place, out.place], (), more, [2])
+        self.code.emit(operation, value.width, [cells.place, out.place], (), more, [1])
         return out
 
 
@@ -310,7 +310,7 @@ _METRICS = {
 
 def _converts(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     """Whether the machine converts a dtype to another with the bits of NumPy."""
-    if source not in CODES or target not in (F8, F4, I8, I4):
+    if source not in KINDS or target not in (F8, F4, I8, I4):
         return False
     if source == I8:
         return target in (F8, I4)

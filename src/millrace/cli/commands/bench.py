@@ -71,7 +71,7 @@ def command(
     model = mr.compile(source, verify=False)
     chosen = checked_method(model, method)
     reading = options.RowOptions(tuple(drop or ()), (), not no_header, delimiter)
-    table = Rows.of(sample, model.program, reading).sample(rows)
+    table = Rows.of(sample, model.program, reading, model.info.derived).sample(rows)
     if len(table) == 0:
         raise typer.BadParameter("the file has no rows", param_hint="--sample")
     timings, missing = measure(source, model, chosen, table, seconds)

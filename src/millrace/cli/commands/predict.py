@@ -80,7 +80,7 @@ def command(
     chosen = checked_method(compiled, method)
     kept = tuple(dict.fromkeys(keep or ()))
     reading = options.RowOptions(tuple(drop or ()), kept, not no_header, delimiter)
-    source = Rows.of(rows, compiled.program, reading)
+    source = Rows.of(rows, compiled.program, reading, compiled.info.derived)
     with show.progress("predicting") as bar:
         answers = _answers(compiled, chosen, source, kept, batch_rows)
         schema = next(answers).schema

@@ -165,7 +165,11 @@ def _outcome(result: TrainResult) -> Any:
         scores.add_row(metric.name, *cells, number(result.baseline.metric(metric.name).value))
     lines = [Text(result.verdict)]
     notes = [f"{r.column}: left out, {r.note}" for r in result.roles if r.part == "left out"]
-    notes += [f"{r.column}: {r.note}" for r in result.roles if r.part != "left out" and r.note]
+    notes += [
+        f"{r.column}: {r.note}"
+        for r in result.roles
+        if r.part != "left out" and r.note and not r.date
+    ]
     notes += result.notes
     if notes:
         lines += [Text("\nNotes", style="italic"), *(Text(f"  {note}") for note in notes)]

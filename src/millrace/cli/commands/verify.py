@@ -39,7 +39,7 @@ def command(
     table = None
     if sample is not None:
         reading = options.RowOptions(tuple(drop or ()), (), not no_header, delimiter)
-        table = Rows.of(sample, compiled.program, reading).sample(rows)
+        table = Rows.of(sample, compiled.program, reading, compiled.info.derived).sample(rows)
     report = compiled.verify(table, source=source, seconds=seconds, raise_on_difference=False)
     show.text(str(report))
     show.data(report.as_dict())

@@ -1,4 +1,4 @@
-"""KMeans and MiniBatchKMeans: Lloyd's iterations, a sweep each. BisectingKMeans in memory only.
+"""KMeans and MiniBatchKMeans: Lloyd's iterations, a sweep each.
 
 With given centres the iterations are those of scikit-learn. Otherwise the centres are chosen, and brought
 to convergence, on a sample in memory, by scikit-learn itself; the sweeps go on from there.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from millrace.errors import FitError
-from millrace.solvers.registry import Decline, Example, solves
+from millrace.solvers.registry import Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._newton import sample_of
 from millrace.solvers.sklearn._working import learned, working_copy
@@ -84,17 +84,6 @@ def mini_batch_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[st
     if estimator.compute_labels:
         attributes["labels_"] = found["labels_"]
     return attributes
-
-
-@solves("sklearn.cluster.BisectingKMeans", weight=True)
-def bisecting_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
-    """scikit-learn's own fit, for tables that fit in the sample; others are declined."""
-    work = working_copy(estimator)
-    sample: Sampled = yield rows.ask(sample_of(rows))
-    _check_size(estimator, sample)
-    if not sample.complete:
-        raise Decline("each of its splits would read the whole table many times")
-    return _in_memory(work, sample)
 
 
 def _lloyd(
@@ -180,7 +169,7 @@ def _inertia(estimator: Any, X: Any, y: Any) -> float:
 
 def examples() -> Iterator[Example]:
     """Given centres, which both must bring to the same end, and chosen ones, compared by inertia."""
-    from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+    from sklearn.cluster import KMeans, MiniBatchKMeans
 
     def data(n_features: int = 3) -> np.ndarray:
         rng = np.random.default_rng(6)
@@ -216,5 +205,3 @@ def examples() -> Iterator[Example]:
     yield replace(random, make=lambda: (KMeans(3, init="random", random_state=1), data(), None))
     mini = replace(free, name="MiniBatchKMeans", quality=_inertia, quality_slack=1e-9)
     yield replace(mini, make=lambda: (MiniBatchKMeans(5, random_state=0), data(), None))
-    halves = replace(free, name="BisectingKMeans")
-    yield replace(halves, make=lambda: (BisectingKMeans(4, random_state=0), data(), None))

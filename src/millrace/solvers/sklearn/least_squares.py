@@ -72,8 +72,7 @@ def ridge_coef(
 ) -> Generator[Ask, Any, np.ndarray]:
     """Coefficients of ridge regression, one penalty a target: (n_targets, n_features), float64."""
     products = moments.xx(centred)
-    least = correlation_values(products, float(alpha.min()))
-    if not positive and least.size and least[0] > _WELL_PENALISED:
+    if not positive and _is_well_penalised(products, float(alpha.min())):
         return _by_cholesky(products, moments.xy(centred), alpha)
     X, y = yield from accurate_rows(rows, moments, centred, turned=turned)
     if not positive:
@@ -89,17 +88,34 @@ def ridge_coef(
     )
 
 
+def _is_well_penalised(products: np.ndarray, alpha: float) -> bool:
+    """Whether the scaled matrix of the normal equations has no direction that is lost in rounding.
+
+    Its least eigenvalue is at least the penalty over the largest diagonal entry, and its largest at most
+    the number of columns, which mostly tells without computing them.
+    """
+    if not len(products):
+        return False
+    least = alpha / (len(products) * (alpha + float(np.diag(products).max())))
+    if least > 2 * _WELL_PENALISED:
+        return True
+    return bool(correlation_values(products, alpha)[0] > _WELL_PENALISED)
+
+
 def _by_cholesky(products: np.ndarray, cross: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg.lapack import dpotrf, dpotrs  # pyright: ignore[reportAttributeAccessIssue]
 
     coef = np.empty((cross.shape[1], len(products)))
     for a in np.unique(alpha):
         penalised = products + a * np.eye(len(products))
         scale = np.sqrt(np.diag(penalised))
         scale[scale == 0] = 1.0
-        factor = cho_factor(penalised / np.outer(scale, scale))
+        factor, failed = dpotrf(penalised / np.outer(scale, scale))
+        if failed:
+            raise np.linalg.LinAlgError("the penalised matrix is not positive definite")
         same = alpha == a
-        coef[same] = (cho_solve(factor, cross[:, same] / scale[:, None]) / scale[:, None]).T
+        solution, _ = dpotrs(factor, cross[:, same] / scale[:, None])
+        coef[same] = (solution / scale[:, None]).T
     return coef
 
 

@@ -1,4 +1,4 @@
-"""LogisticRegression: the optimum of its objective, whatever its `solver` and `tol`; its CV in memory.
+"""LogisticRegression: the optimum of its objective, whatever its `solver` and `tol`.
 
 The first sweep finds the classes and keeps a sample, the others are those of `minimise`. As in
 scikit-learn, ``solver="liblinear"`` penalises the intercept.
@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from millrace.solvers.registry import Decline, Example, solves
+from millrace.solvers.registry import Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._labels import check_classes, class_weights, source_checks
 from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of
-from millrace.solvers.sklearn._working import learned, working_copy
 from millrace.statistics.classes import ClassCounts, Classes
-from millrace.statistics.collect import labels as labels_of
 from millrace.statistics.glm import Labels
 from millrace.statistics.losses import Binomial, Multinomial
 from millrace.statistics.sample import Sampled
@@ -31,7 +29,7 @@ def logistic_regression(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[
     found, sample = yield [rows.ask(Classes()), rows.ask(sample_of(rows))]
     check_classes(estimator, found)
     source_checks(estimator, len(found.classes))
-    problem = centered(_problem(estimator, found, sample), sample)
+    problem = centered(problem_of(estimator, found, sample), sample)
     w, n_sweeps = yield from minimise(rows, problem, sample, np.zeros(problem.size), estimator.tol)
     coef, intercept = problem.raw(w)
     liblinear = estimator.solver == "liblinear"
@@ -47,18 +45,7 @@ def logistic_regression(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[
     return attributes
 
 
-@solves("sklearn.linear_model.LogisticRegressionCV", weight=True)
-def logistic_regression_cv(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
-    """scikit-learn's own fit, for tables that fit in the sample; others are declined."""
-    work = working_copy(estimator)
-    sample: Sampled = yield rows.ask(sample_of(rows))
-    if not sample.complete:
-        raise Decline("its folds are not swept; search(LogisticRegression(), {'C': ...}) does that")
-    batch = sample.batch
-    return learned(work.fit(batch.matrix, labels_of(batch.y), sample_weight=batch.weight))
-
-
-def _problem(estimator: Any, found: ClassCounts, sample: Sampled) -> Problem:
+def problem_of(estimator: Any, found: ClassCounts, sample: Sampled) -> Problem:
     """The objective, divided by C: losses of all rows and ``1 / C`` times the penalty."""
     n_features = sample.batch.matrix.shape[1]
     binary = len(found.classes) == 2
@@ -133,7 +120,7 @@ def _penalised(base: Example, of: Any) -> Iterator[Example]:
 
 def examples() -> Iterator[Example]:
     """Every penalty and solver, two classes and more, weights of rows and of classes."""
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.linear_model import LogisticRegression
 
     def words() -> tuple[Any, Any, Any]:
         X, y = _data()
@@ -159,13 +146,3 @@ def examples() -> Iterator[Example]:
     for solver in ("newton-cg", "sag", "newton-cholesky"):
         yield replace(base, name=f"LogisticRegression {solver}", make=of(3, solver=solver, C=0.2))
     yield from _penalised(base, of)
-
-    def folds() -> tuple[Any, Any, Any]:
-        given: dict[str, Any] = {
-            "l1_ratios": (0.0,),
-            "scoring": "neg_log_loss",
-            "use_legacy_attributes": False,
-        }
-        return LogisticRegressionCV(Cs=3, cv=3, **given), *_data()
-
-    yield Example("LogisticRegressionCV", folds)

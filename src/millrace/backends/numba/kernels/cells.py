@@ -1,7 +1,8 @@
-"""What the machine does to the cells of a row, by their addresses.
+"""What the machine does to the cells of a row: its operations, each compiled by itself.
 
-Cells are read and written by address, and not as Numba's arrays: an array is a dozen words that the
-compiler must first see through. The loops whose speed matters (products) are the exception.
+An operation gets the addresses of its instruction and of the model's memory, those of up to three places,
+and those of the scratch memory and of the answer. Where what it does depends on a dtype, there is a form
+of it for each.
 """
 
 from __future__ import annotations
@@ -10,271 +11,260 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from millrace.backends.numba.instructions import (
+    ARGUMENT,
+    BETWEEN,
+    CAST,
     CITYBLOCK,
+    CODE,
+    COPY,
     COUNT,
-    FLOAT32,
-    FLOAT64,
-    INT8,
-    INT16,
-    INT32,
-    INT64,
+    EDGES,
+    F4,
+    F8,
+    FAR,
+    GATHER,
+    GUARD,
+    I4,
+    I8,
+    KINDS,
     MORE,
+    NEAR,
+    ONE_HOT,
+    PICK,
+    PRODUCT,
+    REQUIRE,
+    RUNNING_SUM,
+    SORT,
+    SQUARE_SUM,
     SQUARED,
     STRIDE,
-    UINT8,
-    UINT16,
+    TAKE,
+    WHERE,
 )
-from millrace.backends.numba.kernels.packed import pointer
+from millrace.backends.numba.kernels.operations import Body, Operations, at_place, cells, copy
 
+OPERATIONS = Operations(7)
+"""All but `LOOP`, which the machine does itself."""
 
-def _reader(kind: Any, size: int) -> Any:
-    @intrinsic
-    def read(typingctx, address, i):  # type: ignore[no-untyped-def]
-        """Cell `i` of those at an address."""
-
-        def codegen(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-            cell = context.get_data_type(kind).as_pointer()
-            at = builder.add(given[0], builder.mul(given[1], ir.Constant(ir.IntType(64), size)))
-            return builder.load(builder.inttoptr(at, cell), align=1)
-
-        return kind(types.int64, types.int64), codegen
-
-    return read
-
-
-def _writer(kind: Any, size: int) -> Any:
-    @intrinsic
-    def write(typingctx, address, i, value):  # type: ignore[no-untyped-def]
-        """Write cell `i` of those at an address."""
-
-        def codegen(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-            cell = context.get_data_type(kind).as_pointer()
-            at = builder.add(given[0], builder.mul(given[1], ir.Constant(ir.IntType(64), size)))
-            builder.store(given[2], builder.inttoptr(at, cell), align=1)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, kind), codegen
-
-    return write
-
-
-get8, put8 = _reader(types.float64, 8), _writer(types.float64, 8)
-get4, put4 = _reader(types.float32, 4), _writer(types.float32, 4)
-long8, put_long8 = _reader(types.int64, 8), _writer(types.int64, 8)
-long4, put_long4 = _reader(types.int32, 4), _writer(types.int32, 4)
-long2, ulong2, ulong4 = (
-    _reader(k, s) for k, s in ((types.int16, 2), (types.uint16, 2), (types.uint32, 4))
-)
-long1, byte, put_byte = _reader(types.int8, 1), _reader(types.uint8, 1), _writer(types.uint8, 1)
+_FLOATS = tuple((KINDS[d],) for d in (F8, F4))
+_INDICES = tuple((KINDS[d],) for d in (I8, I4))
+_ALL = tuple(dict.fromkeys((kind,) for kind in KINDS.values()))
 
 
 # -- moving cells --------------------------------------------------------------------------
-@numba.njit(cache=True)
-def move(source, stride, target, size, n):  # type: ignore[no-untyped-def]
-    """Copy `n` cells of `size` bytes to neighbouring ones."""
-    for i in range(n):
-        here = source + i * stride
-        if size == 8:
-            put_long8(target, i, long8(here, 0))
-        elif size == 4:
-            put4(target, i, get4(here, 0))
-        else:
-            for k in range(size):
-                put_byte(target, i * size + k, byte(here, k))
+@OPERATIONS.of(COPY)
+def _copy(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    words = cells(at, np.int64)
+    copy(a, b, words[COUNT] * words[MORE])
+    return 0
 
 
-@numba.njit(cache=True)
-def take(source, target, size, index, n):  # type: ignore[no-untyped-def]
-    """Copy the cells at positions."""
-    for i in range(n):
-        move(source + long8(index, i) * size, 0, target + i * size, size, 1)
-
-
-@numba.njit(cache=True)
-def as_double(address, code, i):  # type: ignore[no-untyped-def]
-    """Cell `i` of an array of any dtype but int64, as float64: exactly."""
-    if code == FLOAT64:
-        return get8(address, i)
-    if code == FLOAT32:
-        return np.float64(get4(address, i))
-    return np.float64(as_long(address, code, i))
-
-
-@numba.njit(cache=True)
-def as_long(address, code, i):  # type: ignore[no-untyped-def]
-    """Cell `i` of an array of integers as int64."""
-    if code == INT64:
-        return long8(address, i)
-    if code == INT32:
-        return np.int64(long4(address, i))
-    if code == UINT8:
-        return np.int64(byte(address, i))
-    if code == INT8:
-        return np.int64(long1(address, i))
-    if code == INT16:
-        return np.int64(long2(address, i))
-    if code == UINT16:
-        return np.int64(ulong2(address, i))
-    return np.int64(ulong4(address, i))
-
-
-@numba.njit(cache=True)
-def cast(source, code, target, wanted, n):  # type: ignore[no-untyped-def]
-    """Convert cells to another dtype."""
-    for i in range(n):
-        if wanted == FLOAT64:
-            put8(target, i, as_double(source, code, i))
-        elif wanted == FLOAT32:
-            put4(target, i, np.float32(as_double(source, code, i)))
-        else:
-            value = (
-                np.int64(as_double(source, code, i))
-                if code <= FLOAT32
-                else as_long(source, code, i)
-            )
-            if wanted == INT64:
-                put_long8(target, i, value)
-            else:
-                put_long4(target, i, np.int32(value))
-
-
-@numba.njit(cache=True)
-def where(words, condition, a, b, target):  # type: ignore[no-untyped-def]
-    """``np.where``; the strides are those of the condition and both choices."""
-    size = words[MORE + 1]
+@OPERATIONS.of(TAKE)
+def _take(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """The cells at positions."""
+    words = cells(at, np.int64)
+    size, index = words[MORE], cells(model - words[MORE + 1], np.int64)
+    source, target = cells(a, np.int64), cells(b, np.int64)
     for i in range(words[COUNT]):
-        if byte(condition + i * words[STRIDE], 0):
-            move(a + i * words[STRIDE + 1], 0, target + i * size, size, 1)
+        if size == 8:
+            target[i] = source[index[i]]
         else:
-            move(b + i * words[STRIDE + 2], 0, target + i * size, size, 1)
+            copy(a + index[i] * size, b + i * size, size)
+    return 0
 
 
-@numba.njit(cache=True)
-def one_hot(code, target, width, size, one):  # type: ignore[no-untyped-def]
+@OPERATIONS.made(CAST, *((s, t) for (s,) in _ALL for (t,) in (*_FLOATS, *_INDICES) if s != t))
+def _cast(source: Any, target: Any) -> Body:
+    """Convert cells to another dtype, floats to integers by way of int64."""
+    way = np.int64 if np.dtype(target).kind == "i" else target
+
+    def cast(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        come, to = cells(a, source), cells(b, target)
+        for i in range(cells(at, np.int64)[COUNT]):
+            to[i] = target(way(come[i]))
+        return 0
+
+    return cast
+
+
+@OPERATIONS.of(WHERE)
+def _where(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """``np.where``; the strides are those of the condition and both choices."""
+    words = cells(at, np.int64)
+    size, target = words[MORE], at_place(words[MORE + 1], scratch, model, out)
+    condition = cells(a, np.uint8)
+    for i in range(words[COUNT]):
+        if condition[i * words[STRIDE]]:
+            source = b + i * words[STRIDE + 1]
+        else:
+            source = c + i * words[STRIDE + 2]
+        if size == 8:
+            cells(target, np.int64)[i] = cells(source, np.int64)[0]
+        else:
+            copy(source, target + i * size, size)
+    return 0
+
+
+@OPERATIONS.made(ONE_HOT, *_INDICES)
+def _one_hot(kind: Any) -> Body:
     """Zeros, and the bytes of a one at the place of the code."""
-    for i in range(width * size):
-        put_byte(target, i, np.uint8(0))
-    if 0 <= code < width:
-        move(one, 0, target + code * size, size, 1)
+
+    def one_hot(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words = cells(at, np.int64)
+        width, size, code = words[COUNT], words[MORE], np.int64(cells(a, kind)[0])
+        target = cells(b, np.uint8)
+        for i in range(width * size):
+            target[i] = 0
+        if 0 <= code < width:
+            copy(model - words[MORE + 1], b + code * size, size)
+        return 0
+
+    return one_hot
 
 
-@numba.njit(cache=True)
-def pick(source, positions, target, width, size, n):  # type: ignore[no-untyped-def]
-    """``np.take_along_axis``; false where a position is outside."""
-    for i in range(n):
-        where = long8(positions, i)
+@OPERATIONS.of(PICK)
+def _pick(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """``np.take_along_axis``; gives up where a position is outside."""
+    words, positions = cells(at, np.int64), cells(b, np.int64)
+    size, width = words[MORE], words[MORE + 1]
+    for i in range(words[COUNT]):
+        where = positions[i]
         if where < 0:
             where += width
         if not 0 <= where < width:
-            return False
-        move(source + where * size, 0, target + i * size, size, 1)
-    return True
+            return 1
+        copy(a + where * size, c + i * size, size)
+    return 0
+
+
+@OPERATIONS.made(GATHER, *_INDICES)
+def _gather(kind: Any) -> Body:
+    """A row of a table; gives up where there is none."""
+
+    def gather(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words = cells(at, np.int64)
+        size, code = words[MORE], np.int64(cells(a, kind)[0])
+        if not 0 <= code < words[MORE + 1]:
+            return 1
+        copy(model - words[MORE + 2] + code * size, b, size)
+        return 0
+
+    return gather
 
 
 # -- looking at cells ----------------------------------------------------------------------
-@numba.njit(cache=True)
-def passes(cells, n, single, allow_nan, limits):  # type: ignore[no-untyped-def]
-    """A guard: ``low <= x <= high`` (or finite), or NaN where that is allowed."""
-    for i in range(n):
-        value = np.float64(get4(cells, i)) if single else get8(cells, i)
-        if limits:
-            fine = get8(limits, i) <= value <= get8(limits, n + i)
-        else:
-            fine = abs(value) < np.inf
-        if not (fine or (allow_nan and np.isnan(value))):
-            return False
-    return True
+@OPERATIONS.made(GUARD, *_FLOATS)
+def _guard(kind: Any) -> Body:
+    """``low <= x <= high`` (or finite), or NaN where that is allowed."""
+
+    def guard(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words, row = cells(at, np.int64), cells(a, kind)
+        n, allow_nan, limits = words[COUNT], words[MORE], words[MORE + 1]
+        bounds = cells(model - limits, np.float64)
+        for i in range(n):
+            value = np.float64(row[i])
+            if limits:
+                fine = bounds[i] <= value <= bounds[n + i]
+            else:
+                fine = abs(value) < np.inf
+            if not (fine or (allow_nan and value != value)):
+                return 1
+        return 0
+
+    return guard
 
 
-@numba.njit(cache=True)
-def extreme(cells, code, n, largest):  # type: ignore[no-untyped-def]
-    """``np.argmax`` or ``np.argmin``: the first of the best, the first NaN before all."""
-    best = 0
-    if code == INT64:
-        for i in range(1, n):
-            a, b = as_long(cells, code, i), as_long(cells, code, best)
-            if (a > b) if largest else (a < b):
-                best = i
-        return best
-    for i in range(n):
-        value, other = as_double(cells, code, i), as_double(cells, code, best)
-        if np.isnan(value):
-            return i
-        if (value > other) if largest else (value < other):
-            best = i
-    return best
-
-
-@numba.njit(cache=True)
-def all_true(cells, n):  # type: ignore[no-untyped-def]
+@OPERATIONS.of(REQUIRE)
+def _require(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
     """``np.all`` of bools."""
-    for i in range(n):  # noqa: SIM110  # Numba has no generators here
-        if byte(cells, i) == 0:
-            return False
-    return True
+    row = cells(a, np.uint8)
+    for i in range(cells(at, np.int64)[COUNT]):
+        if not row[i]:
+            return 1
+    return 0
 
 
-@numba.njit(cache=True)
-def _above(numbers, n, value):  # type: ignore[no-untyped-def]
-    """The first of `n` ascending numbers that is larger."""
-    low, high = 0, n
+@OPERATIONS.made(ARGUMENT, *((k, largest) for (k,) in _ALL for largest in (True, False)))
+def _argument(kind: Any, largest: bool) -> Body:
+    """``np.argmax`` or ``np.argmin``: the first of the best, the first NaN before all."""
+
+    def argument(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        row, best = cells(a, kind), 0
+        for i in range(cells(at, np.int64)[COUNT]):
+            value = row[i]
+            if value != value:
+                best = i
+                break
+            if (value > row[best]) if largest else (value < row[best]):
+                best = i
+        cells(b, np.int64)[0] = best
+        return 0
+
+    return argument
+
+
+@OPERATIONS.of(EDGES)
+def _edges(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """``np.searchsorted`` of each cell among the edges of its column; NaN comes last."""
+    words = cells(at, np.int64)
+    row, target, right = cells(a, np.float64), cells(b, np.int64), words[MORE] != 0
+    start = cells(model - words[MORE + 1], np.int64)
+    edges = cells(model - words[MORE + 2], np.float64)
+    for i in range(words[COUNT]):
+        value = row[i]
+        low, high = start[i], start[i + 1]
+        while low < high:
+            middle = (low + high) >> 1
+            edge = edges[middle]
+            if right:
+                below = edge <= value or value != value
+            else:
+                below = edge < value or (value != value and edge == edge)
+            if below:
+                low = middle + 1
+            else:
+                high = middle
+        target[i] = low - start[i]
+    return 0
+
+
+@numba.njit(nogil=True)
+def _above(numbers, low, high, value):  # type: ignore[no-untyped-def]
+    """The first of ascending numbers that is larger."""
     while low < high:
         middle = (low + high) >> 1
-        if get8(numbers, middle) <= value:
+        if numbers[middle] <= value:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-@numba.njit(cache=True)
-def edges(words, source, target, model):  # type: ignore[no-untyped-def]
-    """``np.searchsorted`` of each cell among the edges of its column; NaN comes last."""
-    n, right = words[COUNT], words[MORE + 1]
-    start, edges = model - words[MORE + 2], model - words[MORE + 3]
-    for i in range(n):
-        value = get8(source, i)
-        low, high = long8(start, i), long8(start, i + 1)
-        while low < high:
-            middle = (low + high) >> 1
-            edge = get8(edges, middle)
-            if right:
-                below = edge <= value or (np.isnan(value))
-            else:
-                below = edge < value or (np.isnan(value) and not np.isnan(edge))
-            if below:
-                low = middle + 1
-            else:
-                high = middle
-        put_long8(target, i, low - long8(start, i))
-
-
-@numba.njit(cache=True)
-def between(words, source, target, model):  # type: ignore[no-untyped-def]
+@OPERATIONS.of(BETWEEN)
+def _between(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
     """``np.interp`` of each cell between the points of its column, in the steps of its source."""
-    n = words[COUNT]
-    start, xs, ys = model - words[MORE + 1], model - words[MORE + 2], model - words[MORE + 3]
-    for i in range(n):
-        value = get8(source, i)
-        first, last = long8(start, i), long8(start, i + 1) - 1
-        if np.isnan(value):
-            answer = value
-        elif value < get8(xs, first):
-            answer = get8(ys, first)
-        elif value >= get8(xs, last):
-            answer = get8(ys, last)
+    words = cells(at, np.int64)
+    row, target = cells(a, np.float64), cells(b, np.float64)
+    start = cells(model - words[MORE], np.int64)
+    xs, ys = cells(model - words[MORE + 1], np.float64), cells(model - words[MORE + 2], np.float64)
+    for i in range(words[COUNT]):
+        value = row[i]
+        first, last = start[i], start[i + 1] - 1
+        if value != value:
+            target[i] = value
+        elif value < xs[first]:
+            target[i] = ys[first]
+        elif value >= xs[last]:
+            target[i] = ys[last]
         else:
-            j = first + _above(xs + 8 * first, last + 1 - first, value) - 1
-            answer = _on_line(value, get8(xs, j), get8(xs, j + 1), get8(ys, j), get8(ys, j + 1))
-        put8(target, i, answer)
+            j = _above(xs, first, last + 1, value) - 1
+            target[i] = _on_line(value, xs[j], xs[j + 1], ys[j], ys[j + 1])
+    return 0
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, error_model="numpy")
 def _on_line(value, left, right, low, high):  # type: ignore[no-untyped-def]
     if value == left:
         return low
@@ -287,75 +277,71 @@ def _on_line(value, left, right, low, high):  # type: ignore[no-untyped-def]
     return answer
 
 
-@numba.njit(cache=True)
-def code_of(words, value, model):  # type: ignore[no-untyped-def]
+@OPERATIONS.made(CODE, *(k for k in _ALL if k != (np.int64,)))
+def _code(kind: Any) -> Body:
     """The code of a number among sorted categories."""
-    n = words[MORE + 1]
-    if np.isnan(value):
-        return words[MORE + 4]
-    numbers = model - words[MORE + 2]
-    at = _above(numbers, n, value) - 1
-    if at >= 0 and get8(numbers, at) == value:
-        return long8(model - words[MORE + 3], at)
-    return words[MORE + 5]
+
+    def code(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words, value = cells(at, np.int64), np.float64(cells(a, kind)[0])
+        n, unknown = words[MORE], words[MORE + 4]
+        numbers = cells(model - words[MORE + 1], np.float64)
+        found = unknown
+        if value != value:
+            found = words[MORE + 3]
+        else:
+            where = _above(numbers, 0, n, value) - 1
+            if where >= 0 and numbers[where] == value:
+                found = cells(model - words[MORE + 2], np.int64)[where]
+        cells(b, np.int32)[0] = found
+        return np.int64(words[MORE + 5] != 0 and found == unknown)
+
+    return code
 
 
-@numba.njit(cache=True)
-def sort(source, target, n):  # type: ignore[no-untyped-def]
+@OPERATIONS.of(SORT)
+def _sort(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
     """``np.argsort(kind="stable")`` by insertion; NaN comes last."""
-    for i in range(n):
-        value, k = get8(source, i), i
+    row, order = cells(a, np.float64), cells(b, np.int64)
+    for i in range(cells(at, np.int64)[COUNT]):
+        value, k = row[i], i
         while k > 0:
-            before = long8(target, k - 1)
-            other = get8(source, before)
-            if not (value < other or (np.isnan(other) and not np.isnan(value))):
+            other = row[order[k - 1]]
+            if not (value < other or (other != other and value == value)):
                 break
-            put_long8(target, k, before)
+            order[k] = order[k - 1]
             k -= 1
-        put_long8(target, k, i)
+        order[k] = i
+    return 0
 
 
 # -- arithmetic whose order of additions is open, or given ---------------------------------
-@numba.njit(cache=True)
-def doubles(address, n):  # type: ignore[no-untyped-def]
-    """Cells of float64 as an array."""
-    return numba.carray(pointer(address), n, np.float64)
+@OPERATIONS.made(PRODUCT, *_FLOATS)
+def _product(kind: Any) -> Body:
+    """A row times a matrix."""
 
-
-@numba.njit(cache=True)
-def singles(address, n):  # type: ignore[no-untyped-def]
-    """Cells of float32 as an array."""
-    return numba.carray(pointer(address), n, np.float32)
-
-
-@numba.njit(cache=True)
-def product(source, weights, target, n, m, single):  # type: ignore[no-untyped-def]
-    """A row times ``weights`` (n, m)."""
-    if single:
-        x4, w4, y4 = singles(source, n), singles(weights, n * m), singles(target, m)
+    def product(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words = cells(at, np.int64)
+        n, m = words[COUNT], words[MORE]
+        x, w, y = cells(a, kind), cells(b, kind), cells(c, kind)
+        if m == 1:
+            y[0] = _dot(x, w, n)
+            return 0
         for j in range(m):
-            y4[j] = 0
+            y[j] = 0
         for i in range(n):
+            cell, part = x[i], cells(b + i * m * size, kind)
             for j in range(m):
-                y4[j] += x4[i] * w4[i * m + j]
-        return
-    x, w, y = doubles(source, n), doubles(weights, n * m), doubles(target, m)
-    if m == 1:
-        y[0] = _dot(x, w, n)
-        return
-    for j in range(m):
-        y[j] = 0.0
-    for i in range(n):
-        cell = x[i]
-        part = w[i * m : i * m + m]
-        for j in range(m):
-            y[j] += cell * part[j]
+                y[j] += cell * part[j]
+        return 0
+
+    size = np.dtype(kind).itemsize
+    return product
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True)
 def _dot(x, w, n):  # type: ignore[no-untyped-def]
     """Four sums at once: additions that wait for each other take four times as long."""
-    a = b = c = d = 0.0
+    a = b = c = d = x[0] * 0
     whole = n & ~3
     for i in range(0, whole, 4):
         a += x[i] * w[i]
@@ -367,19 +353,19 @@ def _dot(x, w, n):  # type: ignore[no-untyped-def]
     return (a + b) + (c + d)
 
 
-@numba.njit(cache=True)
-def square_sum(address, n, lanes, cells):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)
+def square_sum(x, n, lanes, sums):  # type: ignore[no-untyped-def]
     """``np.einsum("i,i->", x, x)`` with its order of additions.
 
     A vector of `lanes` sums takes the products four vectors at a time, the last of the four first; the
     cells that are left fill vectors of their own; then the lanes are added, pairs of neighbours first.
-    `cells` is any array of the dtype.
+    `sums` has room for the lanes.
     """
-    x = numba.carray(pointer(address), n, cells.dtype)
-    sums = np.zeros(16, cells.dtype)
+    for lane in range(lanes):
+        sums[lane] = 0
     at = 0
     while n - at >= 4 * lanes:
-        for vector in (3, 2, 1, 0):
+        for vector in range(3, -1, -1):
             for lane in range(lanes):
                 value = x[at + vector * lanes + lane]
                 sums[lane] = value * value + sums[lane]
@@ -395,26 +381,29 @@ def square_sum(address, n, lanes, cells):  # type: ignore[no-untyped-def]
     return sums[0]
 
 
-@numba.njit(cache=True)
-def add_squares(source, target, n, single, lanes):  # type: ignore[no-untyped-def]
-    """`square_sum` as an operation."""
-    if single:
-        put4(target, 0, square_sum(source, n, lanes, np.empty(0, np.float32)))
-    else:
-        put8(target, 0, square_sum(source, n, lanes, np.empty(0, np.float64)))
+@OPERATIONS.made(SQUARE_SUM, *_FLOATS)
+def _squares(kind: Any) -> Body:
+    def squares(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+        words = cells(at, np.int64)
+        total = square_sum(cells(a, kind), words[COUNT], words[MORE], cells(c, kind))
+        cells(b, kind)[0] = total
+        return 0
+
+    return squares
 
 
-@numba.njit(cache=True)
-def running_sum(source, target, n):  # type: ignore[no-untyped-def]
+@OPERATIONS.of(RUNNING_SUM)
+def _running_sum(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
     """``np.add.accumulate``."""
-    total = get8(source, 0)
-    put8(target, 0, total)
-    for i in range(1, n):
-        total += get8(source, i)
-        put8(target, i, total)
+    row, sums = cells(a, np.float64), cells(b, np.float64)
+    sums[0] = row[0]
+    for i in range(1, cells(at, np.int64)[COUNT]):
+        sums[i] = sums[i - 1] + row[i]
+    return 0
 
 
-@numba.njit(cache=True)
+# -- points --------------------------------------------------------------------------------
+@numba.njit(nogil=True)
 def _total(x, points, first, n, how):  # type: ignore[no-untyped-def]
     """The differences of a row to a point, added up in the order of the columns."""
     total = 0.0
@@ -429,41 +418,43 @@ def _total(x, points, first, n, how):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(cache=True)
-def far(words, source, target, model):  # type: ignore[no-untyped-def]
-    """The distance to every point; false for a row with NaN."""
-    n, n_points, how, root = words[COUNT], words[MORE + 1], words[MORE + 3], words[MORE + 4]
-    x, points = doubles(source, n), doubles(model - words[MORE + 2], n * n_points)
-    out = doubles(target, n_points)
-    for c in range(n):
-        if np.isnan(x[c]):
-            return False
+@OPERATIONS.of(FAR)
+def _far(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """The distance to every point; gives up on a row with NaN."""
+    words = cells(at, np.int64)
+    n, n_points, how, root = words[COUNT], words[MORE], words[MORE + 2], words[MORE + 3]
+    x, points = cells(a, np.float64), cells(model - words[MORE + 1], np.float64)
+    distances = cells(b, np.float64)
+    for i in range(n):
+        if x[i] != x[i]:
+            return 1
     for k in range(n_points):
         total = _total(x, points, k * n, n, how)
-        out[k] = np.sqrt(total) if root else total
-    return True
+        distances[k] = np.sqrt(total) if root else total
+    return 0
 
 
-@numba.njit(cache=True)
-def near(words, source, target, model):  # type: ignore[no-untyped-def]
-    """The nearest points, kept sorted by distance and then position; false for a row with NaN."""
-    n, n_points, how, root = words[COUNT], words[MORE + 1], words[MORE + 3], words[MORE + 4]
-    kept = words[MORE + 5]
-    x, points = doubles(source, n), doubles(model - words[MORE + 2], n * n_points)
-    out = doubles(target, 2 * kept)
-    for c in range(n):
-        if np.isnan(x[c]):
-            return False
+@OPERATIONS.of(NEAR)
+def _near(at, model, a, b, c, scratch, out):  # type: ignore[no-untyped-def]
+    """The nearest points, kept sorted by distance and then position; gives up on a row with NaN."""
+    words = cells(at, np.int64)
+    n, n_points, how, root = words[COUNT], words[MORE], words[MORE + 2], words[MORE + 3]
+    kept = words[MORE + 4]
+    x, points = cells(a, np.float64), cells(model - words[MORE + 1], np.float64)
+    found = cells(b, np.float64)
+    for i in range(n):
+        if x[i] != x[i]:
+            return 1
     for k in range(n_points):
         far = _total(x, points, k * n, n, how)
         if root:
             far = np.sqrt(far)
         j = min(k, kept)
-        if j == kept and not far < out[kept - 1]:
+        if j == kept and not far < found[kept - 1]:
             continue
-        while j > 0 and far < out[j - 1]:
+        while j > 0 and far < found[j - 1]:
             if j < kept:
-                out[j], out[kept + j] = out[j - 1], out[kept + j - 1]
+                found[j], found[kept + j] = found[j - 1], found[kept + j - 1]
             j -= 1
-        out[j], out[kept + j] = far, k
-    return True
+        found[j], found[kept + j] = far, k
+    return 0

@@ -8,13 +8,19 @@ and one that no program has is never compiled.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
+
+from millrace.backends.numba.instructions import OUT
+
+Body = Callable[..., int]
+Maker = Callable[..., Body]
 
 
 class Operations:
@@ -28,34 +34,46 @@ class Operations:
 
     def __init__(self, n_arguments: int) -> None:
         self._signature = types.int64(*[types.int64] * n_arguments)
-        self._bodies: dict[int, Callable[..., int]] = {}
-        self._compiled: dict[int, Any] = {}
+        self._makers: dict[int, Callable[..., Body]] = {}
+        self._choices: dict[int, tuple[tuple[Any, ...], ...]] = {}
+        self._compiled: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
 
-    def add(self, number: int, body: Callable[..., int]) -> None:
-        """Have `body` as operation `number`."""
-        self._bodies[number] = body
+    def of(self, number: int) -> Callable[[Body], Body]:
+        """Have a function as an operation."""
 
-    def of(self, number: int) -> Callable[[Callable[..., int]], Callable[..., int]]:
-        """`add` as a decorator."""
-
-        def added(body: Callable[..., int]) -> Callable[..., int]:
-            self.add(number, body)
+        def added(body: Body) -> Body:
+            self._makers[number], self._choices[number] = lambda: body, ((),)
             return body
 
         return added
 
-    def address(self, number: int) -> int:
+    def made(self, number: int, *choices: tuple[Any, ...]) -> Callable[[Maker], Maker]:
+        """Have a function that makes an operation for one of some choices, which are types or bools."""
+
+        def added(make: Maker) -> Maker:
+            self._makers[number], self._choices[number] = make, choices
+            return make
+
+        return added
+
+    def address(self, number: int, *choice: Any) -> int:
         """Where the machine code of an operation lies; it stays there."""
+        key = (number, *choice)
         with self._lock:  # of two functions compiled at once one would go, and its address with it
-            found = self._compiled.get(number)
+            found = self._compiled.get(key)
             if found is None:
-                compiled: Any = numba.cfunc(self._signature, cache=True)(self._bodies[number])
-                found = self._compiled[number] = compiled
+                body = self._makers[number](*choice)
+                compiled: Any = numba.cfunc(self._signature, cache=True)(body)
+                found = self._compiled[key] = compiled
             return found.address
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._bodies)
+    def compile(self) -> int:
+        """Compile all operations for all choices; returns how many there are."""
+        keys = [(number, *c) for number, choices in self._choices.items() for c in choices]
+        for key in keys:
+            self.address(*key)
+        return len(keys)
 
 
 @intrinsic
@@ -93,3 +111,31 @@ def cells(typingctx, address, kind):  # type: ignore[no-untyped-def]
         return builder.inttoptr(given[0], context.get_value_type(sig.return_type))
 
     return types.CPointer(kind.instance_type)(types.int64, kind), codegen
+
+
+@intrinsic
+def copy(typingctx, source, target, n_bytes):  # type: ignore[no-untyped-def]
+    """Copy bytes from one address to another."""
+
+    def codegen(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        come, to = (builder.inttoptr(a, ir.IntType(8).as_pointer()) for a in given[:2])
+        cgutils.raw_memcpy(builder, to, come, given[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), codegen
+
+
+@intrinsic
+def at_place(typingctx, place, scratch, model, answer):  # type: ignore[no-untyped-def]
+    """The address of a place of the machine's instructions; see `instructions`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        place, scratch, model, answer = given
+        first = ir.Constant(ir.IntType(64), OUT)
+        in_answer = builder.add(answer, builder.sub(place, first))
+        is_answer = builder.icmp_signed(">=", place, first)
+        is_model = builder.icmp_signed("<", place, ir.Constant(ir.IntType(64), 0))
+        own = builder.select(is_answer, in_answer, builder.add(scratch, place))
+        return builder.select(is_model, builder.sub(model, place), own)
+
+    return types.int64(*[types.int64] * 4), codegen

@@ -66,8 +66,8 @@ def _guard(kind: Any) -> Callable[..., int]:
     return guard
 
 
-OPERATIONS.add(GUARD_8, _guard(np.float64))
-OPERATIONS.add(GUARD_4, _guard(np.float32))
+OPERATIONS.of(GUARD_8)(_guard(np.float64))
+OPERATIONS.of(GUARD_4)(_guard(np.float32))
 
 _EXPONENT = np.int64(0x7FF0000000000000)
 _ALL_BUT_SIGN = np.int64(0x7FFFFFFFFFFFFFFF)
@@ -139,8 +139,8 @@ def _dot(kind: Any) -> Callable[..., int]:
     return dot
 
 
-OPERATIONS.add(DOT_8, _dot(np.float64))
-OPERATIONS.add(DOT_4, _dot(np.float32))
+OPERATIONS.of(DOT_8)(_dot(np.float64))
+OPERATIONS.of(DOT_4)(_dot(np.float32))
 
 
 @OPERATIONS.of(DOT_ALONE_8)
@@ -214,7 +214,7 @@ def _where(kind: Any) -> Callable[..., int]:
 
 
 for _number, _kind in ((WHERE_8, np.int64), (WHERE_4, np.int32), (WHERE_1, np.uint8)):
-    OPERATIONS.add(_number, _where(_kind))
+    OPERATIONS.of(_number)(_where(_kind))
 
 
 def _best(sign: float) -> Callable[..., int]:
@@ -235,8 +235,8 @@ def _best(sign: float) -> Callable[..., int]:
     return best_of
 
 
-OPERATIONS.add(ARGMAX_8, _best(1.0))
-OPERATIONS.add(ARGMIN_8, _best(-1.0))
+OPERATIONS.of(ARGMAX_8)(_best(1.0))
+OPERATIONS.of(ARGMIN_8)(_best(-1.0))
 
 
 @OPERATIONS.of(PICK_8)
@@ -265,10 +265,10 @@ def _convert(source: Any, target: Any) -> Callable[..., int]:
     return convert
 
 
-OPERATIONS.add(WIDEN_4, _convert(np.float32, np.float64))
-OPERATIONS.add(NARROW_8, _convert(np.float64, np.float32))
-OPERATIONS.add(BOOL_TO_8, _convert(np.uint8, np.float64))
-OPERATIONS.add(BOOL_TO_4, _convert(np.uint8, np.float32))
-OPERATIONS.add(BOOL_TO_INT, _convert(np.uint8, np.int64))
-OPERATIONS.add(INT_TO_8, _convert(np.int64, np.float64))
-OPERATIONS.add(INT_TO_INT, _convert(np.int32, np.int64))
+OPERATIONS.of(WIDEN_4)(_convert(np.float32, np.float64))
+OPERATIONS.of(NARROW_8)(_convert(np.float64, np.float32))
+OPERATIONS.of(BOOL_TO_8)(_convert(np.uint8, np.float64))
+OPERATIONS.of(BOOL_TO_4)(_convert(np.uint8, np.float32))
+OPERATIONS.of(BOOL_TO_INT)(_convert(np.uint8, np.int64))
+OPERATIONS.of(INT_TO_8)(_convert(np.int64, np.float64))
+OPERATIONS.of(INT_TO_INT)(_convert(np.int32, np.int64))

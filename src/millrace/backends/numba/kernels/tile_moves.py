@@ -108,9 +108,9 @@ def _store(kind: Any) -> Callable[..., int]:
 
 
 for _number, _kind in ((LOAD_8, np.int64), (LOAD_4, np.int32), (LOAD_1, np.uint8)):
-    OPERATIONS.add(_number, _load(_kind))
+    OPERATIONS.of(_number)(_load(_kind))
 for _number, _kind in ((STORE_8, np.int64), (STORE_4, np.int32), (STORE_1, np.uint8)):
-    OPERATIONS.add(_number, _store(_kind))
+    OPERATIONS.of(_number)(_store(_kind))
 
 
 @OPERATIONS.of(FILL_8)
@@ -164,5 +164,5 @@ def _move_many(loads: bool) -> Callable[..., int]:
     return move
 
 
-OPERATIONS.add(LOAD_MANY, _move_many(True))
-OPERATIONS.add(STORE_MANY, _move_many(False))
+OPERATIONS.of(LOAD_MANY)(_move_many(True))
+OPERATIONS.of(STORE_MANY)(_move_many(False))
