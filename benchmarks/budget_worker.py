@@ -30,10 +30,11 @@ def pipeline(model: str) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    once: Any = 1  # scikit-learn's annotation leaves numbers out
     models = {
         "Ridge": Ridge(),
         "LogisticRegression": LogisticRegression(),
-        "KMeans": KMeans(16, n_init=1, max_iter=20, random_state=0),
+        "KMeans": KMeans(16, n_init=once, max_iter=20, random_state=0),
         "RandomForest": RandomForestClassifier(50, max_depth=8, random_state=0),
     }
     numbers = make_pipeline(SimpleImputer(), StandardScaler())

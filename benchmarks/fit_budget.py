@@ -1,9 +1,9 @@
 """Does a fit keep to the memory that it is given?
 
-A synthetic Parquet file with 36 columns of numbers and three of strings, some missing: 1 GB as it lies in
-memory, with `--full` 10 GB. Impute, one-hot, scale; then a Ridge, a LogisticRegression, a KMeans of 16 and
-a RandomForest of 50 trees, each with ``memory="512MB"`` in a process of its own. Compared are the peak of
-its resident memory with the budget, and its sweeps with those that `millrace.plan` announced.
+A synthetic Parquet file with 36 columns of numbers and three of strings, some missing: 1 GB as it lies
+in memory, with `--full` 10 GB. Impute, one-hot, scale; then a Ridge, a LogisticRegression, a KMeans of 16
+and a RandomForest of 50 trees, each with ``memory="512MB"`` in a process of its own. Compared are the
+peak of its resident memory with the budget, and its sweeps with those that `millrace.plan` announced.
 """
 
 from __future__ import annotations

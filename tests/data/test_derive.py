@@ -290,3 +290,9 @@ def test_wrong_names() -> None:
         with_parts(table, all_parts("wen"))
     with pytest.raises(FileInputError, match=r"'when\.day' of its own"):
         with_parts(table, all_parts("when"))
+
+
+def test_a_part_may_have_the_name_of_a_column_that_was_dropped() -> None:
+    table = mr.scan(pa.table({"when.day": ["x"], "when": ["2024-05-07"]}), columns=["when"])
+    (batch,) = with_parts(table, all_parts("when")).batches()
+    assert batch.column("when.day").to_pylist() == [7.0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -267,3 +268,34 @@ def test_the_formulas_are_what_transform_answers(name: str) -> None:
     cells = rows.astype(object).to_numpy()
     found = [[value(c, line[c.column]) for c in formulas] for line in cells]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_threads_change_no_bit_of_a_search() -> None:
+    X, y = table()
+    model = make_pipeline(PREPARED["mean, standard"](), Ridge())
+    before, found = mr.get_threads(), []
+    try:
+        for n in (1, 2, 5):
+            mr.set_threads(n)
+            one = mr.search(model, {"ridge__alpha": [0.1, 10.0]}, X, y, folds=3, progress=False)
+            found.append((one.best_estimator_[-1].coef_.tobytes(), str(one.cv_results_["params"])))
+    finally:
+        mr.set_threads(before)
+    assert len(set(found)) == 1
+
+
+def test_infrequent_words_and_weights_are_read_directly() -> None:
+    X, y = table()
+    rare = OneHotEncoder(min_frequency=200, handle_unknown="infrequent_if_exist")
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    weight = np.random.default_rng(8).random(N)
+    plain = make_pipeline(columns(numbers, sparse_threshold=0.0), Ridge())
+    other = make_pipeline(columns(numbers, rare, sparse_threshold=0.0), Ridge())
+    given: dict[str, Any] = {"folds": FOLDS, "return_estimator": True, "progress": False}
+    for model, weights in ((other, None), (plain, weight)):
+        found = mr.cross_validate(model, X, y, weight=weights, **given)
+        for k, (rows, _) in enumerate(FOLDS.split(X)):
+            fit = {} if weights is None else {"ridge__sample_weight": weights[rows]}
+            theirs = clone(model).fit(X.iloc[rows], y[rows], **fit)
+            ours = found["estimator"][k]
+            np.testing.assert_allclose(ours[-1].coef_, theirs[-1].coef_, rtol=1e-8)

@@ -5,14 +5,17 @@ The sample is made as small as it gets (2,000 rows), so that tables of 5,000 row
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from millrace.fitting import fit
+from millrace.fitting import fit, source
+from millrace.solvers import Example, examples
 from millrace.solvers.sklearn import _newton
+from tests.conformance.test_solvers import compare, oracle
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +165,7 @@ def test_splits_in_two_are_those_of_the_source(name: str, weighted: bool) -> Non
 
     X = _blobs()
     weight = np.random.default_rng(1).integers(1, 4, len(X)) / 2.0
-    params: dict[str, Any] = {"n_clusters": 4, "random_state": 0, **SPLITS[name]}
+    params: dict[str, Any] = {"n_clusters": 4, "n_init": 5, "random_state": 0, **SPLITS[name]}
     ours, theirs = BisectingKMeans(**params), BisectingKMeans(**params)
     fit(ours, X, weight=weight if weighted else None, progress=False)
     theirs.fit(X, sample_weight=weight if weighted else None)
@@ -212,3 +215,66 @@ def test_a_small_cluster_far_away_is_split_though_the_sample_lacks_it() -> None:
     fit(ours, X, progress=False)
     theirs.fit(X)
     np.testing.assert_allclose(ours.inertia_, theirs.inertia_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2])
+def test_a_sample_of_all_but_one_fold_is_of_all_other_folds(left_out: int) -> None:
+    from millrace.data.splits import Folds
+    from millrace.statistics.base import Batch
+    from millrace.statistics.sample import Sample
+
+    numbers = np.arange(30_000)
+    fold = Folds(3).of(0, len(numbers))
+    kept = numbers[fold != left_out]
+    sample = Sample(3_000, len(numbers))
+    batch = Batch(int(kept[0]), np.zeros((len(kept), 1)), rows=kept)
+    found = sample.finish(sample.of(batch)).batch.row_numbers()
+    shares = np.bincount(fold[found], minlength=3) / len(found)
+    assert len(found) > 1_500  # the share that all rows would have had
+    assert shares[left_out] == 0
+    assert (np.abs(np.delete(shares, left_out) - 0.5) < 0.05).all()  # 5 standard deviations
+
+
+def test_a_logistic_regression_is_cross_validated_beyond_its_sample() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    import millrace as mr
+    from millrace.data.splits import Folds
+
+    X, y, _ = _classes()
+    found = mr.cross_validate(LogisticRegression(), X, y, folds=3)["test_score"]
+    fold = Folds(3).of(0, len(y))
+    for k, score in enumerate(found):
+        model = LogisticRegression(solver="newton-cholesky", tol=1e-10)
+        model.fit(X[fold != k], y[fold != k])
+        assert score == pytest.approx(model.score(X[fold == k], y[fold == k]), abs=1e-3)
+
+
+FAMILIES = (
+    "sklearn.logistic",
+    "sklearn.logistic_cv",
+    "sklearn.glm",
+    "sklearn.kmeans",
+    "sklearn.svm",
+)
+# Where chance chooses the starts, another sample leads to another end.
+SMALL = [e for module, e in examples() if module in FAMILIES and e.quality is None]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("example", SMALL, ids=[e.name for e in SMALL])
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_examples_with_a_sample_of_some_of_their_rows(
+    monkeypatch: pytest.MonkeyPatch, example: Example, weighted: bool
+) -> None:
+    if weighted and not example.weight:
+        pytest.skip("takes no weights")
+    monkeypatch.setattr(_newton, "FEWEST_ROWS", 80)
+    monkeypatch.setattr(source, "_FEWEST", 16)
+    monkeypatch.setattr(source, "FEWEST_CHUNKS", 5)
+    estimator, X, y = example.make()
+    weight = np.random.default_rng(1).integers(1, 4, X.shape[0]) / 2.0 if weighted else None
+    expected = oracle(example, estimator, X, y, weight)
+    fit(estimator, X, y, weight=weight, progress=False)
+    told = replace(example, ignore=(*example.ignore, "n_iter_"))
+    compare(estimator, expected, told, type(estimator).__name__)

@@ -388,9 +388,9 @@ class WithParts(Source):
     def __init__(self, source: Source, dates: Mapping[str, Derived]) -> None:
         self._source = source
         self._dates = dict(dates)
-        self.schema = source.schema
-        for name in dates:
-            self.schema = self.schema.append(pa.field(name, pa.float64()))
+        # A column of a part's name may have been dropped from the table; the source still has it.
+        own = [f for f in source.schema if f.name not in dates]
+        self.schema = pa.schema([*own, *(pa.field(name, pa.float64()) for name in dates)])
         self.n_rows, self.name, self.path = source.n_rows, source.name, source.path
         self.in_memory, self.named = source.in_memory, source.named
         if source.row_bytes is not None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from millrace.fitting.tasks import After
 from millrace.solvers.rows import Fit, Rows, signature
 from millrace.solvers.sklearn.compose import takes_series
@@ -91,9 +93,9 @@ def _of_candidate(
     prefixes: dict[str, list[Prefix]],
     signatures: dict[int, str],
 ) -> list[Entry]:
-    from sklearn.base import clone
-
     if not _has_prefix(candidate):
+        from sklearn.base import clone
+
         fits = [Fit(clone(candidate), rows) for rows in parts]
         return [Entry(fit, fit) for fit in fits]
     name, last = candidate.steps[-1]
@@ -104,24 +106,24 @@ def _of_candidate(
     if key not in prefixes:
         prefixes[key] = [_prefix(candidate, rows) for rows in parts]
     found: list[Entry] = []
-    for prefix, rows in zip(prefixes[key], parts, strict=True):
-        tail = _cloned(last)
+    tails = _clones(last, len(parts))
+    for prefix, rows, tail in zip(prefixes[key], parts, tails, strict=True):
         whole = copy.copy(candidate)
         whole.steps = [*prefix.steps, (name, tail)]
         found.append(Entry(Fit(whole, rows), _after(prefix, tail), prefix))
     return found
 
 
-def _cloned(estimator: Any) -> Any:
-    """As scikit-learn clones it; hundreds of candidates make its checks of every parameter felt."""
+def _clones(estimator: Any, n: int) -> list[Any]:
+    """As scikit-learn clones it; with hundreds of candidates its checks of every parameter are felt."""
     from sklearn.base import clone
 
     held = vars(estimator)
-    plain = all(v is None or type(v) in (bool, int, float, str) for v in held.values())
     known = type(estimator).__module__.startswith("sklearn.")
+    plain = all(v is None or isinstance(v, (int, float, str, np.generic)) for v in held.values())
     if known and plain and held.keys() == estimator.get_params(deep=False).keys():
-        return copy.copy(estimator)
-    return clone(estimator)
+        return [copy.copy(estimator) for _ in range(n)]
+    return [clone(estimator) for _ in range(n)]
 
 
 def _after(prefix: Prefix, tail: Any) -> After:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from millrace.fitting.sweep import SweepRecord
@@ -116,6 +118,9 @@ def fit_report(estimator: Any) -> FitReport:
 
 def peak_memory() -> int:
     """Largest resident size of this process so far, in bytes."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux: of this process, not of its parent
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
     import resource
 
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

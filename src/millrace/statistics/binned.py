@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from millrace.errors import FitError
+from millrace.runtime.pool import spread
 from millrace.statistics.base import Batch, Statistic, check_finite, codes_of
 from millrace.statistics.classes import distinct
 
@@ -131,8 +132,8 @@ class SampledRows:
     n_samples: int
 
 
-_Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, int]
-"""Priority, number and values of the rows that are kept, and how many were seen."""
+_Drawn = tuple[tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...], int]
+"""Priority, number and values of the rows that are kept, in parts; and how many rows were seen."""
 
 
 @dataclass(frozen=True)
@@ -166,39 +167,42 @@ class RowSample(Statistic[_Drawn, SampledRows]):
 
     def of(self, batch: Batch) -> _Drawn:
         _check(batch, self.who, self.single, self.allow_nan, self.allow_inf)
-        numbers_here = batch.row_numbers()
-        if self.chosen is None:
-            rank = _hashed(numbers_here)
-            kept = np.arange(len(batch))
-            if len(batch) > self.size:
-                kept = np.sort(np.argpartition(rank, self.size)[: self.size])
-        else:
+        numbers_here, X = batch.row_numbers(), batch.matrix
+        kept, rank = None, np.zeros(len(batch), np.uint64)
+        if self.chosen is not None:
             at = np.searchsorted(numbers_here, self.chosen)
             at = at[at < len(batch)]
             kept = np.unique(at[np.isin(numbers_here[at], self.chosen)])
-            rank = np.zeros(len(batch), np.uint64)
-        X = batch.matrix[kept]
+        else:
+            rank = _hashed(numbers_here)
+            if len(batch) > self.size:
+                kept = np.sort(np.argpartition(rank, self.size)[: self.size])
+        if kept is not None:
+            rank, numbers_here, X = rank[kept], numbers_here[kept], X[kept]
         X = X.toarray() if batch.is_sparse else X
-        if self.single:
-            X = X.astype(np.float32)
-        return rank[kept], np.array(numbers_here[kept]), X, len(batch)
+        X = X.astype(np.float32 if self.single else X.dtype)
+        return ((rank, np.array(numbers_here), X),), len(batch)
 
     def merge(self, left: _Drawn, right: _Drawn) -> _Drawn:
-        rank = np.concatenate([left[0], right[0]])
-        rows = np.concatenate([left[1], right[1]])
-        X = np.concatenate([left[2], right[2]])
-        if self.chosen is None and len(rank) > 2 * self.size:
+        parts = left[0] + right[0]
+        if self.chosen is None and sum(len(p[0]) for p in parts) > 2 * self.size:
+            parts = (self._kept(parts),)
+        return parts, left[1] + right[1]
+
+    def _kept(self, parts: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The parts as one, of `size` rows at most."""
+        rank, rows, X = (np.concatenate(own) for own in zip(*parts, strict=True))
+        if self.chosen is None and len(rank) > self.size:
             kept = np.sort(np.argpartition(rank, self.size)[: self.size])
             rank, rows, X = rank[kept], rows[kept], X[kept]
-        return rank, rows, X, left[3] + right[3]
+        return rank, rows, X
 
     def finish(self, state: _Drawn) -> SampledRows:
-        rank, rows, X, seen = state
-        if self.chosen is None and len(rank) > self.size:
-            kept = np.argpartition(rank, self.size)[: self.size]
-            rows, X = rows[kept], X[kept]
-        order = np.argsort(rows, kind="stable")
-        return SampledRows(rows[order], X[order], seen)
+        _, rows, X = self._kept(state[0])
+        if (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, X = rows[order], X[order]
+        return SampledRows(rows, X, state[1])
 
 
 def _check(batch: Batch, who: str, single: bool, allow_nan: bool, allow_inf: bool) -> None:
@@ -238,7 +242,13 @@ def quantile_edges(X: np.ndarray, max_bins: int = BINS - 1) -> list[np.ndarray]:
         Of each column at most ``max_bins - 1`` ascending edges. A column of at most `max_bins` distinct
         values has one bin for each; another has bins of about equally many rows.
     """
-    return [_edges(np.sort(X[:, j]), max_bins) for j in range(X.shape[1])]
+    found: list[Any] = [None] * X.shape[1]
+
+    def one(j: int, _: int) -> None:
+        found[j] = _edges(np.sort(X[:, j]), max_bins)
+
+    spread(one, X.shape[1], 1)
+    return found
 
 
 def _edges(ordered: np.ndarray, max_bins: int) -> np.ndarray:

@@ -11,6 +11,8 @@ import pyarrow as pa
 from millrace.statistics.base import Batch, Columns, Statistic
 from millrace.statistics.collect import Collected, labels, stacked
 
+SALT = np.uint64(0x2545F4914F6CDD1D)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -116,8 +118,12 @@ class Sample(Statistic[Kept, Sampled]):
 
 
 def hashed(numbers: np.ndarray) -> np.ndarray:
-    """A hash of every row number: uint64, the finalizer of SplitMix64 (Steele et al., 2014)."""
-    z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    """A hash of every row number: uint64, the finalizer of SplitMix64 (Steele et al., 2014).
+
+    The salt makes it independent of the hash by which `data.splits` deals rows into folds: a sample of
+    rows with small hashes of that kind would be of one fold.
+    """
+    z = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + SALT
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from millrace.backends.numba.csr_row import row_maker
-from millrace.backends.numba.terms import FeatureSpreader, TermCounter, _classes, _encoded
+from millrace.backends.numba.names import encoded
+from millrace.backends.numba.terms import FeatureSpreader, TermCounter, _classes
 from millrace.errors import MillraceError
 from millrace.ir.ops import Dense, Features, Select, Terms
 from millrace.ir.program import Program
@@ -112,7 +113,7 @@ def _hashed(op: Features) -> Callable[[Any], Counted | None]:
         names, numbers = features
         totals: dict[int, float] = {}
         seen: set[int] = set()
-        for code, number in zip(hash_names(*_encoded(names)).tolist(), numbers, strict=True):
+        for code, number in zip(hash_names(*encoded(names)).tolist(), numbers, strict=True):
             column = abs(code) % op.n_features
             signed = -number if code < 0 and op.alternate_sign else number
             if column not in totals:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from itertools import chain, compress, islice, repeat
+from itertools import chain, compress
 from numbers import Number
-from operator import is_
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from millrace.backends.numba.names import MANY, KnownNames, hashed_names, joined
 from millrace.errors import ColumnTypeError, UnknownCategoryError
 from millrace.ir.ops import Features, Terms
 from millrace.ir.words import COLLECTIONS, surrogate, text_of, without_accents
@@ -62,16 +62,10 @@ def _classes(kind: str, n_points: int) -> Array:
     return classes
 
 
-def _joined(texts: Sequence[bytes]) -> tuple[Array, Array]:
-    """Texts end to end, and where each ends."""
-    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), dtype=np.int64)
-    return np.frombuffer(b"".join(texts), np.uint8), ends
-
-
 def _table(terms: Iterable[str]) -> tuple[Array, Array]:
     from millrace.backends.numba.kernels.terms import make_table
 
-    return make_table(*_joined([t.encode("utf-8", "surrogatepass") for t in terms]))
+    return make_table(*joined([t.encode("utf-8", "surrogatepass") for t in terms]))
 
 
 # -- documents -----------------------------------------------------------------------------
@@ -151,7 +145,7 @@ class TermCounter:
             else:
                 in_ascii[row] = False
                 documents.append(self._prepared(text))
-        buffer, stop = _joined(documents)
+        buffer, stop = joined(documents)
         return buffer, _starts(stop), stop, in_ascii
 
     def _from_arrow(self, column: Any) -> tuple[Array, Array, Array, Array]:
@@ -177,7 +171,7 @@ class TermCounter:
         others = np.flatnonzero(~in_ascii)
         if len(others):
             texts = [bytes(buffer[start[i] : stop[i]]).decode() for i in others.tolist()]
-            more, ends = _joined([self._prepared(t) for t in texts])
+            more, ends = joined([self._prepared(t) for t in texts])
             start[others], stop[others] = len(buffer) + _starts(ends), len(buffer) + ends
             buffer = np.concatenate([buffer, more])
         return buffer, start, stop, in_ascii
@@ -206,9 +200,6 @@ def _starts(ends: Array) -> Array:
 
 # -- collections ---------------------------------------------------------------------------
 
-_MANY = 1024
-"""So many rows or names are worth a look whether the same ones come again and again."""
-
 _Parts = tuple[Array, Array, Array]
 """The entries of all rows in turn: their columns, their values, and how many each row has."""
 
@@ -225,7 +216,7 @@ class FeatureSpreader:
         self.op = op
         self.dtype = np.dtype(op.dtype)
         self.columns: dict[Any, int] | None = None
-        self.known = _KnownNames(op.separator)
+        self.known = KnownNames(op.separator)
         if op.names is not None:
             self.columns = {name: i for i, name in enumerate(op.names.array().tolist())}
 
@@ -267,7 +258,7 @@ class FeatureSpreader:
     # -- known names -----------------------------------------------------------------------
     def _labels(self, cells: list[Any]) -> _Parts:
         """The labels of every row; of rows that are alike once, where many are."""
-        if len(cells) < _MANY:
+        if len(cells) < MANY:
             return self._labels_of(cells)
         keys = list(map(tuple, cells))
         number = {key: k for k, key in enumerate(dict.fromkeys(keys))}
@@ -346,7 +337,7 @@ class FeatureSpreader:
     def _hashed_each(self, names: list[Any], values: list[Any] | None) -> tuple[Array, Array]:
         """The value and the hash of every entry; of one whose value is 0 the name is not looked at."""
         if values is None:
-            return np.ones(len(names)), _hashed_names(names)
+            return np.ones(len(names)), hashed_names(names)
         try:
             numbers = np.frombuffer(array("d", values))
         except TypeError:  # text among them: `array` takes what has a float and nothing else
@@ -354,63 +345,8 @@ class FeatureSpreader:
             numbers = np.frombuffer(array("d", values))
         hashes = np.zeros(len(names), np.int64)
         kept = numbers != 0
-        hashes[kept] = _hashed_names(list(compress(names, kept.tolist())))
+        hashes[kept] = hashed_names(list(compress(names, kept.tolist())))
         return numbers, hashes
-
-
-class _KnownNames(dict[Any, int]):
-    """The hashes of names that come again and again; a name with a value of text is a pair.
-
-    Parameters
-    ----------
-    separator : str
-    """
-
-    _MOST = 1 << 16
-
-    def __init__(self, separator: str) -> None:
-        super().__init__()
-        self.separator = separator
-
-    def __missing__(self, key: Any) -> int:
-        from millrace.backends.numba.kernels.terms import hash_names
-
-        name = key if type(key) is str else f"{key[0]}{self.separator}{key[1]}"
-        found = int(hash_names(*_encoded([name]))[0])
-        if len(self) < self._MOST:
-            self[key] = found
-        return found
-
-    def of(self, names: list[Any], values: list[Any] | None) -> tuple[Array, Array] | None:
-        """The values and hashes of entries; None where they are of unusual types or mostly new."""
-        if set(map(type, names)) != {str} or not _come_again(names[:_MANY]):
-            return None
-        if values is None:
-            return np.ones(len(names)), self._hashes(names, len(names))
-        kinds = set(map(type, values))
-        if not kinds <= {float, int, str}:
-            return None
-        if str not in kinds:
-            return np.frombuffer(array("d", values)), self._hashes(names, len(names))
-        is_text = bytes(map(is_, map(type, values), repeat(str)))
-        at = np.frombuffer(is_text, bool)
-        is_number, n_texts = (~at).tobytes(), int(np.count_nonzero(at))
-
-        def pairs() -> Iterator[
-            tuple[Any, Any]
-        ]:  # each gone before the next: no work for the collector
-            return zip(compress(names, is_text), compress(values, is_text), strict=True)
-
-        if not _come_again(list(islice(pairs(), _MANY))):
-            return None
-        numbers, hashes = np.ones(len(names)), np.empty(len(names), np.int64)
-        numbers[~at] = np.frombuffer(array("d", compress(values, is_number)))
-        hashes[~at] = self._hashes(compress(names, is_number), len(names) - n_texts)
-        hashes[at] = self._hashes(pairs(), n_texts)
-        return numbers, hashes
-
-    def _hashes(self, keys: Iterable[Any], n: int) -> Array:
-        return np.fromiter(map(self.__getitem__, keys), np.int64, n)
 
 
 def _items(cells: list[Any], kind: str) -> tuple[list[Any], list[Any] | None, Array]:
@@ -448,39 +384,6 @@ def _numbered(names: list[Any], values: list[Any], separator: str) -> tuple[list
         if isinstance(value, str):
             names[at], values[at] = f"{names[at]!s}{separator}{value!s}", 1.0
     return names, values
-
-
-def _hashed_names(names: list[Any]) -> Array:
-    """The hash of every name (int64); each name once, where the same ones come again and again."""
-    from millrace.backends.numba.kernels.terms import hash_names
-
-    if len(names) >= _MANY and _come_again(names[:_MANY]):
-        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
-        own = hash_names(*_encoded(list(number))).astype(np.int64)
-        return own[np.fromiter(map(number.__getitem__, names), np.int64, len(names))]
-    return hash_names(*_encoded(names)).astype(np.int64)
-
-
-def _come_again(names: list[Any]) -> bool:
-    try:
-        return 4 * len(set(names)) < len(names)
-    except TypeError:  # one is no text, of which `_encoded` speaks
-        return False
-
-
-def _encoded(names: list[Any]) -> tuple[Array, Array]:
-    """Names as UTF-8 end to end, and where each ends."""
-    try:
-        text = "".join(names)
-    except TypeError:
-        for name in names:
-            if not isinstance(name, (str, bytes)):
-                raise TypeError(f"the name {name!r:.60} is no text") from None
-        return _joined([name.encode() if isinstance(name, str) else name for name in names])
-    if not text.isascii():
-        return _joined([name.encode() for name in names])
-    ends = np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), dtype=np.int64)
-    return np.frombuffer(text.encode(), np.uint8), ends
 
 
 def _entries(name: Any, value: Any, separator: str) -> list[tuple[Any, Any]]:

@@ -27,6 +27,9 @@ from millrace.statistics.sample import Sample, Sampled
 SAMPLE_ROWS = 50_000
 SAMPLE_BYTES = 32 << 20
 
+FEWEST_ROWS = 2_000
+"""Rows of the sample at least."""
+
 WIDEST_HESSIAN = 3_000
 """Parameters up to which the Hessian (72 MB then) is kept."""
 
@@ -128,7 +131,7 @@ class _Correction:
 def sample_of(rows: Rows, n_outputs: int = 1) -> Sample:
     """The sample that is asked for beside the first statistic of a solver."""
     width = max(1, rows.width or 1) * max(1, n_outputs)
-    most = max(2_000, min(SAMPLE_ROWS, SAMPLE_BYTES // (8 * width)))
+    most = max(FEWEST_ROWS, min(SAMPLE_ROWS, SAMPLE_BYTES // (8 * width)))
     return Sample(most, rows.n_rows)
 
 

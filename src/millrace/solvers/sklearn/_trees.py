@@ -187,7 +187,7 @@ def grow(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
     return tree
 
 
-def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
+def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None, counted: bool) -> Any:
     from millrace.statistics.kernels import criteria
     from millrace.statistics.kernels.growth import Rule
 
@@ -206,6 +206,7 @@ def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
     return Rule(
         kind=kinds[tree.criterion],
         n_classes=found.n_classes,
+        counted=counted,
         max_features=tree.max_features_,
         min_samples_split=max(split, 2 * leaf),
         min_samples_leaf=leaf,
@@ -218,30 +219,69 @@ def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
     )
 
 
+def _held(found: TreeRows, weight: np.ndarray | None) -> tuple[Any, bool]:
+    """The rows of a tree as its kernels take them; and whether they are counted.
+
+    Raises
+    ------
+    FitError
+        More rows or classes than a record has bits for.
+    """
+    from millrace.statistics.kernels.growth import Held
+    from millrace.statistics.kernels.histograms import ROW_BITS
+
+    if found.n_samples >> ROW_BITS or found.n_classes >> (64 - ROW_BITS):
+        raise FitError(f"trees take fewer than 2**{ROW_BITS} rows and 2**{64 - ROW_BITS} classes.")
+    kept = np.arange(found.n_samples) if weight is None else np.flatnonzero(weight)
+    records, y = kept.astype(np.uint64), found.target.y.reshape(-1)[kept]
+    w = None if weight is None else weight[kept]
+    counted = 0 < found.n_classes <= 256 and (w is None or _are_counts(w))
+    if found.n_classes:
+        records |= y.astype(np.uint64) << np.uint64(ROW_BITS)
+    real = np.empty((0, 2))
+    if counted:
+        whole = np.uint64(1) if w is None else w.astype(np.uint64)
+        records |= whole << np.uint64(48)
+    else:
+        real = np.column_stack([np.ones(len(kept)) if w is None else w, y]).astype(np.float64)
+    return Held(records, real, np.empty_like(records), np.empty_like(real)), counted
+
+
+def _are_counts(weight: np.ndarray) -> bool:
+    """Whether weights are whole numbers of 16 bits, with a sum of 32."""
+    if weight.min(initial=0) < 0 or weight.max(initial=0) >= 1 << 16:
+        return False
+    whole = weight.dtype.kind in "iu" or bool((weight == np.floor(weight)).all())
+    return whole and float(weight.sum()) < 1 << 32
+
+
+_LOCAL = 1 << 18
+"""Bytes of bins of the rows of a subtree: a share of a core's own cache."""
+
+
 def _grown(
     tree: Any, found: TreeRows, weight: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Nodes, values (n_nodes, 1, n_values) and depth of a tree."""
     from sklearn.tree._tree import NODE_DTYPE
 
-    from millrace.statistics.kernels.growth import Held, Table, workspace
+    from millrace.statistics.kernels.growth import Table, workspace
     from millrace.statistics.kernels.trees import grow_best_first, grow_depth_first
 
-    rule, binned = _rule(tree, found, weight), found.binned
-    kept = np.arange(found.n_samples) if weight is None else np.flatnonzero(weight)
-    y = found.target.y.reshape(-1)[kept]
-    if found.n_classes:
-        y = y.astype(np.uint8 if found.n_classes <= 256 else np.int32)
-    w = np.ones(len(kept)) if weight is None else weight[kept].astype(np.float64)
-    samples = kept.astype(np.int32 if found.n_samples < 1 << 31 else np.int64)
-    held = Held(samples, y, w, np.empty_like(samples), np.empty_like(y), np.empty_like(w))
-    table = Table(binned.codes, binned.low, binned.high, binned.edges)
-    work = workspace(found.n_features, found.n_classes, seed)
-    room = _most_nodes(rule, len(kept))
-    nodes = np.zeros(room, NODE_DTYPE)
-    values = np.empty((room, max(found.n_classes, 1)))
-    builder = grow_depth_first if rule.max_leaf_nodes < 0 else grow_best_first
-    count, depth = builder(table, held, rule, work, nodes, values)
+    held, counted = _held(found, weight)
+    rule, binned, p = _rule(tree, found, weight, counted), found.binned, found.n_features
+    local = np.empty((p, min(_LOCAL // p, found.n_samples)), np.uint8)
+    codes = np.asarray(binned.codes)
+    table = Table(codes, binned.low, binned.high, binned.edges, local)
+    work = workspace(p, found.n_classes, counted, seed)
+    room = _most_nodes(rule, len(held.records))
+    nodes, values = np.zeros(room, NODE_DTYPE), np.empty((room, max(found.n_classes, 1)))
+    queue, gains = np.empty((room + 2, 6), np.int64), np.empty(room + 2)
+    if rule.max_leaf_nodes < 0:
+        count, depth = grow_depth_first(table, held, rule, work, nodes, values, queue, gains)
+    else:
+        below = np.empty((room + 2, 2))
+        count, depth = grow_best_first(table, held, rule, work, nodes, values, queue, gains, below)
     return nodes[:count].copy(), values[:count, np.newaxis].copy(), int(depth)
 
 

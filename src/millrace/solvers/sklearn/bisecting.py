@@ -76,7 +76,9 @@ def bisecting_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str
     _keep(root, estimator.n_clusters)
     tree, nodes = _flat(root, shift)
     found: LeafSums = yield rows.ask(replace(tree, keep=True))
-    return {**_attributes(settings, root, nodes, found), "_random_state": state}
+    attributes = _attributes(settings, root, nodes, found)
+    tol = estimator.tol * float(np.mean(moments.variance))
+    return {**attributes, "_random_state": state, "_tol": tol}
 
 
 def _leaves(node: _Node, applied: set[int]) -> Iterator[_Node]:

@@ -7,12 +7,14 @@ held; per row there are the bytes, and about 24 bytes for each tree of an iterat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from millrace.runtime.pool import get_threads
 from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._trees import Steps, cache_memory
@@ -29,6 +31,9 @@ from millrace.statistics.binned import (
 
 _DRAWN = 200_000
 """Rows from which scikit-learn finds the edges (`_BinMapper.subsample`)."""
+
+_BUSY = 1.25
+"""Load of a core from which a machine counts as busy: more than our own threads leave behind."""
 
 
 @solves(
@@ -175,14 +180,13 @@ def _plan(work: Any, estimator: Any, target: TargetRows) -> _Plan:
 def _mapper(work: Any, plan: _Plan, target: TargetRows, drawn: SampledRows, known: Any) -> Any:
     """The fitted ``_BinMapper``."""
     from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
-    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
     mapper = _BinMapper(
         n_bins=work.max_bins + 1,
         is_categorical=work._is_categorical_remapped,
         known_categories=known,
         random_state=plan.seed,
-        n_threads=_openmp_effective_n_threads(),
+        n_threads=_openmp_threads(),
     )
     X = drawn.X
     if plan.chosen is not None:
@@ -191,6 +195,22 @@ def _mapper(work: Any, plan: _Plan, target: TargetRows, drawn: SampledRows, know
         places = plan.train if target.rows is None else target.rows[plan.train]
         X = X[np.searchsorted(drawn.rows, places)]
     return mapper.fit(X, sample_weight=plan.weight)
+
+
+def _openmp_threads() -> int:
+    """Threads for scikit-learn's loops: Millrace's, and fewer where other processes keep the cores busy.
+
+    OpenMP's threads spin while they wait for one another. If one of them has no core, the others wait for
+    it in every loop, and two threads are several times slower than one.
+    """
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+    wanted = min(get_threads(), _openmp_effective_n_threads())
+    try:
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return wanted
+    return wanted if waiting <= _BUSY else max(1, int(wanted / waiting))
 
 
 class _Bytes(np.ndarray):
@@ -254,12 +274,15 @@ class _Fed:
 def _boost(
     work: Any, plan: _Plan, target: TargetRows, mapper: Any, columns: _Columns
 ) -> dict[str, Any]:
+    from threadpoolctl import threadpool_limits
+
     cls = type(work)
     fed = type(cls.__name__, (_Fed, cls), {})(**work.get_params(deep=False))
     vars(fed).update(vars(work))
     fed.random_state, fed.mapper = plan.generator, mapper
     y = target.y if target.classes is None else target.classes[target.y]
-    fed.fit(columns, y.reshape(-1), sample_weight=target.weight)
+    with threadpool_limits(_openmp_threads(), user_api="openmp"):
+        fed.fit(columns, y.reshape(-1), sample_weight=target.weight)
     # Stopping by a score leaves the bound method that it had patched, which a class has anyway.
     left_out = {"mapper", "_raw_predict", *work.get_params(deep=False)}
     return {name: value for name, value in vars(fed).items() if name not in left_out}

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from millrace.statistics.kernels.criteria import impurity, proxy, proxy_of_two, totals
-from millrace.statistics.kernels.histograms import BINS, MISSING, histogram, inner
+from millrace.statistics.kernels.criteria import impurity, judge, tally, totals
+from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, clear, histogram, inner
 
 _SAME = np.float32(1e-7)
 """Values nearer than this are one value (``FEATURE_THRESHOLD``)."""
@@ -27,6 +27,7 @@ class Rule(NamedTuple):
 
     kind: int
     n_classes: int  # 0 for regression
+    counted: bool  # whole weights of few classes, in records; see `histogram`
     max_features: int
     min_samples_split: int
     min_samples_leaf: int
@@ -39,31 +40,37 @@ class Rule(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Binned columns: codes (p, n) uint8; low, high (p, 256) float32 values; edges (p, 256) float64."""
+    """Binned columns."""
 
-    codes: np.ndarray
-    low: np.ndarray
+    codes: np.ndarray  # uint8 (p, n)
+    low: np.ndarray  # float32 (p, 256): extremes of the bins
     high: np.ndarray
-    edges: np.ndarray
+    edges: np.ndarray  # float64 (p, 256)
+    local: np.ndarray  # uint8 (p, room): the bins of one subtree's rows
 
 
 class Held(NamedTuple):
     """The rows of a tree, in the order of its nodes, and room to move them."""
 
-    samples: np.ndarray
-    y: np.ndarray
-    w: np.ndarray
-    spare_samples: np.ndarray
-    spare_y: np.ndarray
-    spare_w: np.ndarray
+    records: np.ndarray  # uint64 (n,): row number, class and weight; see `histogram`
+    real: np.ndarray  # float64 (n, 2): weight and target, unless rows are counted
+    spare_records: np.ndarray
+    spare_real: np.ndarray
 
 
 class Work(NamedTuple):
     """Arrays that every node uses anew."""
 
-    cells: np.ndarray  # float64, flat
+    counts: np.ndarray  # uint64, flat: see `histogram`
+    sums: np.ndarray  # float64, flat
     bins: np.ndarray  # uint8 (256,)
     mask: np.ndarray  # uint64 (4,)
+    w_left: np.ndarray  # float64 (256,) each: see `tally`
+    n_left: np.ndarray
+    of_left: np.ndarray
+    of_right: np.ndarray
+    value: np.ndarray
+    w_node: np.ndarray  # float64 (1,)
     left: np.ndarray  # float64 (n_classes,) or (1,)
     total: np.ndarray
     features: np.ndarray  # int64 (p,)
@@ -96,30 +103,7 @@ def draw(state):
 
 
 @inner
-def _move(cells, left, n_classes, b):
-    """Add the sums of bin `b` to the left side; returns its weight and its number of rows."""
-    if n_classes == 0:
-        at = np.uint64(b) * np.uint64(3)
-        left[0] += cells[at]
-        return cells[at + np.uint64(1)], cells[at + np.uint64(2)]
-    at = np.uint64(b) * np.uint64(n_classes + 1)
-    weight = 0.0
-    for c in range(n_classes):
-        here = cells[at + np.uint64(c)]
-        left[c] += here
-        weight += here
-    return weight, cells[at + np.uint64(n_classes)]
-
-
-@inner
-def _allowed(least, least_weight, n_left, n_right, w_left, w_right):
-    return (
-        n_left >= least and n_right >= least and w_left >= least_weight and w_right >= least_weight
-    )
-
-
-@inner
-def _best_of(low, high, rule, work, n_bins, n_rows, weight, best):
+def _best_of(low, high, rule, work, n_bins, n_rows, best):
     """The best split of one feature, if it beats the proxy `best`.
 
     Returns
@@ -127,56 +111,40 @@ def _best_of(low, high, rule, work, n_bins, n_rows, weight, best):
     tuple
         Proxy, last bin on the left, first bin on the right (-1: only missing values), missing_left.
     """
-    cells, bins, left, total = work.cells, work.bins, work.left, work.total
-    n_classes, kind = rule.n_classes, rule.kind
-    least, least_weight = rule.min_samples_leaf, rule.min_weight_leaf
-    missing = bins[n_bins - 1] == MISSING
+    missing = work.bins[n_bins - 1] == MISSING
     present = n_bins - 1 if missing else n_bins
-    found, before, then, side = best, np.int64(-1), np.int64(-1), False
-    for search in range(2 if missing else 1):
-        left[:] = 0.0
-        a, b, w_left, n_left = 0.0, 0.0, 0.0, 0.0
-        for k in range(-1 if search == 1 else 0, present):
-            here = np.int64(MISSING if k < 0 else bins[k])
-            if n_classes > 2:
-                w, n = _move(cells, left, n_classes, here)
-            else:  # two numbers a bin, and the number of rows
-                at = np.uint64(here) * np.uint64(3)
-                a += cells[at]
-                b += cells[at + np.uint64(1)]
-                w = (
-                    cells[at] + cells[at + np.uint64(1)]
-                    if n_classes > 0
-                    else cells[at + np.uint64(1)]
-                )
-                n = cells[at + np.uint64(2)]
-            w_left += w
-            n_left += n
-            after = np.int64(-1)
-            if k < 0:
+    found, before, after, side = best, np.int64(-1), np.int64(-1), False
+    for search in range(2 if missing else 1):  # missing values on the right, then on the left
+        tally(rule, work, -search, present)
+        last = present if missing and search == 0 else present - 1
+        judge(rule.kind, work, np.int64(0), np.int64(last))
+        for k in range(last):
+            if not work.value[k] > found:
                 continue
+            then, here = np.int64(-1), np.int64(work.bins[k])
             if k + 1 < present:
-                after = np.int64(bins[k + 1])
-                if low[after] <= np.float32(high[here] + _SAME):
+                then = np.int64(work.bins[k + 1])
+                if low[then] <= np.float32(high[here] + _SAME):
                     continue
-            elif search == 1 or not missing:
-                break
-            n_right, w_right = n_rows - n_left, weight - w_left
-            if not _allowed(least, least_weight, n_left, n_right, w_left, w_right):
-                continue
-            if n_classes > 2:
-                value = proxy(kind, left, total, w_left, w_right)
-            else:
-                other = total[n_classes - 1] - b if n_classes > 0 else 0.0
-                value = proxy_of_two(kind, a, b, total[0] - a, other, w_left, w_right)
-            if value > found:
-                found, before, then = value, here, after
-                side = search == 1 if missing else n_left > n_right
-    return found, before, then, side
+            if _allowed(rule, work, k, n_rows):
+                found, before, after = work.value[k], here, then
+                side = search == 1 if missing else 2.0 * work.n_left[k] > n_rows
+    return found, before, after, side
 
 
 @inner
-def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):
+def _allowed(rule, work, k, n_rows):
+    w_left, n_left = work.w_left[k], work.n_left[k]
+    return (
+        n_left >= rule.min_samples_leaf
+        and n_rows - n_left >= rule.min_samples_leaf
+        and w_left >= rule.min_weight_leaf
+        and work.w_node[0] - w_left >= rule.min_weight_leaf
+    )
+
+
+@inner
+def _random_of(low, high, edges, rule, work, n_bins, n_rows, best):
     """A random split of one feature, if it beats the proxy `best`.
 
     Returns
@@ -184,7 +152,7 @@ def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):
     tuple
         Proxy, last bin on the left, missing_left, threshold.
     """
-    cells, bins, left, n_classes = work.cells, work.bins, work.left, rule.n_classes
+    bins = work.bins
     missing = bins[n_bins - 1] == MISSING
     present = n_bins - 1 if missing else n_bins
     least, greatest = np.float64(low[bins[0]]), np.float64(high[bins[present - 1]])
@@ -192,32 +160,23 @@ def _random_of(low, high, edges, rule, work, n_bins, n_rows, weight, best):
     side = missing and draw(work.state) % 2 == 1
     if threshold == greatest:
         threshold = least
-    left[:] = 0.0
-    w_left, n_left, before = 0.0, 0.0, np.int64(-1)
-    if side:
-        w_left, n_left = _move(cells, left, n_classes, MISSING)
+    last = np.int64(-1)
     for k in range(present):
-        b = np.int64(bins[k])
+        b = bins[k]
         if low[b] > threshold:
             break
         if high[b] > threshold:  # within a bin: the nearer edge, but not an outer one
             up = k == 0 or (threshold - low[b] >= high[b] - threshold and k + 1 < present)
-            threshold = edges[b if up else b - 1]
+            threshold = edges[b] if up else edges[b - 1]
             if not up:
                 break
-        w, n = _move(cells, left, n_classes, b)
-        w_left += w
-        n_left += n
-        before = b
-    n_right, w_right = n_rows - n_left, weight - w_left
-    value = best
-    if _allowed(rule.min_samples_leaf, rule.min_weight_leaf, n_left, n_right, w_left, w_right):
-        if n_classes > 0:
-            value = proxy(rule.kind, left, work.total, w_left, w_right)
-        else:
-            right = work.total[0] - left[0]
-            value = proxy_of_two(rule.kind, left[0], 0.0, right, 0.0, w_left, w_right)
-    return value, before, side if missing else n_left > n_right, threshold
+        last = k
+    tally(rule, work, -1 if side else 0, present)
+    judge(rule.kind, work, np.int64(last), np.int64(last + 1))
+    if not _allowed(rule, work, last, n_rows):
+        return best, np.int64(-1), False, threshold
+    more = 2.0 * work.n_left[last] > n_rows
+    return work.value[last], np.int64(bins[last]), side if missing else more, threshold
 
 
 @inner
@@ -249,34 +208,46 @@ def _last_left(table, feature, before, threshold):
 
 
 @inner
-def _partition(column, held, start, end, cut, missing_left):
+def _partition(column, held, counted, start, end, cut, missing_left):
     """Move the rows that go left to the front; both sides keep their order. Returns their border."""
+    records, spare, real = held.records, held.spare_records, held.real
     left, right = np.uint64(start), np.uint64(0)
     most = np.uint8(cut)
-    for i in range(start, end):
-        sample, y, w = held.samples[i], held.y[i], held.w[i]
-        b = column[sample]
-        goes_left = missing_left if b == MISSING else b <= most
-        held.samples[left], held.y[left], held.w[left] = sample, y, w
-        held.spare_samples[right] = sample
-        held.spare_y[right] = y
-        held.spare_w[right] = w
+    for i in range(np.uint64(start), np.uint64(end)):
+        r = records[i]
+        b = column[r & ROW]
+        goes_left = b <= most or (missing_left and b == MISSING)
+        if not counted:
+            w, y = real[i, 0], real[i, 1]
+            real[left, 0], real[left, 1] = w, y
+            held.spare_real[right, 0], held.spare_real[right, 1] = w, y
+        records[left] = r
+        spare[right] = r
         left += np.uint64(goes_left)
         right += np.uint64(not goes_left)
-    pos, n_right = np.int64(left), np.int64(right)
-    held.samples[pos:end] = held.spare_samples[:n_right]
-    held.y[pos:end] = held.spare_y[:n_right]
-    held.w[pos:end] = held.spare_w[:n_right]
-    return pos
+    for i in range(right):
+        records[left + i] = spare[i]
+    if not counted:
+        for i in range(right):
+            real[left + i, 0] = held.spare_real[i, 0]
+            real[left + i, 1] = held.spare_real[i, 1]
+    return np.int64(left)
 
 
 @inner
-def _clear(cells, bins, n_classes, n_bins):
-    stride = np.uint64(n_classes + 1 if n_classes > 0 else 3)
-    for k in range(n_bins):
-        at = np.uint64(bins[k]) * stride
-        for c in range(stride):
-            cells[at + np.uint64(c)] = 0.0
+def gather(table, held, start, end):
+    """Copy the bins of the rows ``start:end`` to ``table.local``, and renumber the records from 0.
+
+    What is left of their tree then stays in the cache. Their row numbers are lost.
+    """
+    records = held.records
+    for f in range(table.codes.shape[0]):
+        column, local = table.codes[f], table.local[f]
+        for i in range(np.uint64(end - start)):
+            local[i] = column[records[np.uint64(start) + i] & ROW]
+    for i in range(np.uint64(end - start)):
+        at = np.uint64(start) + i
+        records[at] = (records[at] & ~ROW) | i
 
 
 @inner
@@ -295,7 +266,7 @@ def _is_constant(low, high, bins, n_bins):
 
 
 @inner
-def _search(table, held, rule, work, start, end, weight, n_known):
+def search(codes, table, held, rule, work, start, end, n_known):
     """Draw features until one can be split and `max_features` were seen.
 
     Returns
@@ -304,71 +275,71 @@ def _search(table, held, rule, work, start, end, weight, n_known):
         Feature (-1: no split), last bin left, first bin right, missing_left, threshold (of a random
         split), number of constant features.
     """
-    features, n_features = work.features, len(work.features)
-    f_i, visited, found, drawn, n_constant = n_features, 0, 0, 0, n_known
+    features, n = work.features, end - start
+    f_i, visited, found, drawn, n_constant = len(features), 0, 0, 0, n_known
     best, feature_of = -np.inf, np.int64(-1)
     before, after, missing_left, threshold = np.int64(-1), np.int64(-1), False, 0.0
     while f_i > n_constant and (visited < rule.max_features or visited <= found + drawn):
         visited += 1
         f_j = drawn + draw(work.state) % (f_i - found - drawn)
         if f_j < n_known:
-            _swap(features, drawn, f_j)
+            features[drawn], features[f_j] = features[f_j], features[drawn]
             drawn += 1
             continue
         f_j += found
         feature = features[f_j]
-        n_bins = histogram(
-            table.codes[feature],
-            held.samples,
-            held.y,
-            held.w,
-            start,
-            end,
-            rule.n_classes,
-            work.cells,
-            work.bins,
-            work.mask,
-        )
+        n_bins = histogram(codes[feature], held, start, end, rule, work)
         low, high = table.low[feature], table.high[feature]
         if _is_constant(low, high, work.bins, n_bins):
-            _swap(features, f_j, n_constant)
+            features[f_j], features[n_constant] = features[n_constant], feature
             found += 1
             n_constant += 1
         else:
             f_i -= 1
-            _swap(features, f_i, f_j)
-            n = end - start
+            features[f_i], features[f_j] = feature, features[f_i]
+            a, at = np.int64(-1), 0.0
             if rule.random:
-                value, b, left, at = _random_of(
-                    low, high, table.edges[feature], rule, work, n_bins, n, weight, best
-                )
-                if value > best:
-                    best, feature_of, before, missing_left, threshold = value, feature, b, left, at
+                own = table.edges[feature]
+                value, b, left, at = _random_of(low, high, own, rule, work, n_bins, n, best)
             else:
-                value, b, a, left = _best_of(low, high, rule, work, n_bins, n, weight, best)
-                if value > best:
-                    best, feature_of, before, after, missing_left = value, feature, b, a, left
-        _clear(work.cells, work.bins, rule.n_classes, n_bins)
-    features[:n_known] = work.constants[:n_known]
-    work.constants[n_known:n_constant] = features[n_known:n_constant]
+                value, b, a, left = _best_of(low, high, rule, work, n_bins, n, best)
+            if value > best:
+                best, feature_of, before, after = value, feature, b, a
+                missing_left, threshold = left, at
+        clear(rule, work, n_bins)
+    _remember(features, work.constants, n_known, n_constant)
     return feature_of, before, after, missing_left, threshold, n_constant
 
 
 @inner
-def no_split(end, n_constant):
-    """The split of a node that stays a leaf."""
-    feature: Any = np.int64(0)
-    return Split(feature, 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
+def _remember(features, constants, n_known, n_constant):
+    for i in range(n_known):
+        features[i] = constants[i]
+    for i in range(n_known, n_constant):
+        constants[i] = features[i]
 
 
 @inner
-def split_node(table, held, rule, work, start, end, weight, square, impurity_here, n_known):
-    """Find the best split of the rows ``start:end`` and move them; ``work.total`` has their sums."""
-    feature, before, after, missing_left, threshold, n_constant = _search(
-        table, held, rule, work, start, end, weight, n_known
-    )
+def divide(codes, table, held, rule, work, start, end, square, here, found):
+    """Move the rows ``start:end`` to both sides of the split that `search` found.
+
+    Parameters
+    ----------
+    codes : uint8 (p, n)
+        Of the table, or its local ones.
+    square, here : float
+        Sum of w y y, and impurity, of the node; ``work.total`` has its other sums.
+    found : tuple
+        The answer of `search`.
+
+    Returns
+    -------
+    Split
+    """
+    feature, before, after, missing_left, threshold, n_constant = found
     if feature < 0:
-        return no_split(end, n_constant)
+        nothing: Any = np.int64(0)
+        return Split(nothing, 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
     if not rule.random and after < 0:
         threshold, cut = np.inf, np.int64(MISSING - 1)
     else:
@@ -376,40 +347,36 @@ def split_node(table, held, rule, work, start, end, weight, square, impurity_her
             threshold = np.float64(table.high[feature, before]) / 2.0
             threshold += np.float64(table.low[feature, after]) / 2.0
         threshold, cut = _border(table, feature, before, threshold)
-    pos = _partition(table.codes[feature], held, start, end, cut, missing_left)
-    w_left, square_left = totals(held, start, pos, rule.n_classes, work.left)
+    pos = _partition(codes[feature], held, rule.counted, start, end, cut, missing_left)
+    weight = work.w_node[0]
+    w_left, square_left = totals(held, start, pos, rule, work.left)
     w_right = weight - w_left
-    impurity_left = impurity(rule.kind, work.left, w_left, square_left, held, start, pos)
+    on_left = impurity(rule.kind, work.left, w_left, square_left, held, start, pos)
     for c in range(len(work.left)):
         work.left[c] = work.total[c] - work.left[c]
-    square_right = square - square_left
-    impurity_right = impurity(rule.kind, work.left, w_right, square_right, held, pos, end)
-    improvement = (weight / rule.total_weight) * (
-        impurity_here - (w_right / weight * impurity_right) - (w_left / weight * impurity_left)
-    )
-    return Split(
-        feature,
-        threshold,
-        missing_left,
-        pos,
-        improvement,
-        impurity_left,
-        impurity_right,
-        n_constant,
-    )
+    on_right = impurity(rule.kind, work.left, w_right, square - square_left, held, pos, end)
+    gain = here - (w_right / weight * on_right) - (w_left / weight * on_left)
+    improvement = (weight / rule.total_weight) * gain
+    return Split(feature, threshold, missing_left, pos, improvement, on_left, on_right, n_constant)
 
 
-def workspace(n_features: int, n_classes: int, seed: int) -> Work:
+def workspace(n_features: int, n_classes: int, counted: bool, seed: int) -> Work:
     """The arrays that every node uses anew, and the state of the random numbers."""
     stride = n_classes + 1 if n_classes > 0 else 3
-    state = np.array([seed], np.uint32)
     return Work(
-        np.zeros(BINS * stride),
+        np.zeros(BINS * n_classes if counted else 0, np.uint64),
+        np.zeros(0 if counted else BINS * stride),
         np.empty(BINS, np.uint8),
         np.empty(4, np.uint64),
+        np.empty(BINS),
+        np.empty(BINS),
+        np.empty(BINS),
+        np.empty(BINS),
+        np.empty(BINS),
+        np.empty(1),
         np.zeros(max(n_classes, 1)),
         np.zeros(max(n_classes, 1)),
         np.arange(n_features),
         np.empty(n_features, np.int64),
-        state,
+        np.array([seed], np.uint32),
     )

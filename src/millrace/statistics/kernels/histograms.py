@@ -21,7 +21,17 @@ MISSING = 255
 
 BINS = 256
 
-_FEW = 512
+ROW_BITS = 40
+"""Bits of the row number in a record; see `histogram`."""
+
+ROW = np.uint64((1 << ROW_BITS) - 1)
+
+_TO_CLASS, _TO_WEIGHT = np.uint64(ROW_BITS), np.uint64(48)
+_CLASS = np.uint64(255)
+_HALF = np.uint64(32)
+_LOW_HALF = np.uint64((1 << 32) - 1)
+
+_FEW = 128
 """Rows up to which the bins that occur are noted in a mask; above, all bins are looked at."""
 
 _TILE = 256
@@ -31,10 +41,21 @@ _TILE = 256
 _njit: Any = njit
 _intrinsic: Any = intrinsic
 
-jit: Any = _njit(nogil=True, cache=True)
+jit: Any = _njit(nogil=True, cache=True, error_model="numpy")
 
-inner: Any = _njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compiles what only other kernels call: without the wrapper that Python would need."""
+inner: Any = _njit(
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    _nrt=False,
+)
+"""Compiles what only other kernels call: as `without_counting`, without the wrapper for Python too."""
+
+
+without_counting: Any = _njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+"""As `jit`, of kernels that make no arrays: without the counting of references."""
 
 
 @_intrinsic
@@ -58,7 +79,7 @@ def bin_of(value, edges):
     return at
 
 
-@jit
+@without_counting
 def fill_bins(X, edges, missing, single, first, codes):
     """Write the bins of the rows of X into the columns of `codes`, from row `first` on.
 
@@ -87,7 +108,7 @@ def fill_bins(X, edges, missing, single, first, codes):
                     column[first + i] = bin_of(value, own)
 
 
-@jit
+@without_counting
 def widen(X, codes, first, missing, low, high):
     """Widen ``low[j, b]`` and ``high[j, b]`` (float32) to the values of X in bin b of column j."""
     n_samples, n_features = X.shape
@@ -105,61 +126,116 @@ def widen(X, codes, first, missing, low, high):
 
 
 @inner
-def _add(cell, at, classes, target, weight):
-    """Add one row to the cell of its bin: class weights, or (w y, w); the number of rows last."""
-    if classes > 0:
-        cell[at + np.uint64(target)] += weight
-        cell[at + np.uint64(classes)] += 1.0
-    else:
-        cell[at] += weight * target
-        cell[at + np.uint64(1)] += weight
-        cell[at + np.uint64(2)] += 1.0
+def class_of(record, counted):
+    """The class of a record."""
+    at = record >> _TO_CLASS
+    return at & _CLASS if counted else at
 
 
 @inner
-def histogram(column, samples, y, w, start, end, classes, cells, bins, mask):
-    """Add up the rows ``samples[start:end]`` by their bin, and list the bins that occur.
+def weight_of(record):
+    """The weight of a record that is counted."""
+    return record >> _TO_WEIGHT
+
+
+@inner
+def halves(cell):
+    """Weight and number of rows of a cell that is counted."""
+    return np.float64(cell & _LOW_HALF), np.float64(cell >> _HALF)
+
+
+@inner
+def histogram(column, held, start, end, rule, work):
+    """Add up the rows ``start:end`` by their bin, and list the bins that occur.
 
     Parameters
     ----------
     column : uint8 (n_rows,)
         The bins of one feature.
-    samples : int32 or int64 (n_samples,)
-        Row numbers; `y` (class codes, or float64) and `w` (weights) stand in the same order.
-    classes : int
-        Number of classes; 0 for regression.
-    cells : float64, flat, zero on entry
-        Of each bin: the weights of every class, or the sums of w y and w; then the number of rows.
-    bins : uint8 (256,)
-        Receives the bins that occur, ascending.
-    mask : uint64 (4,)
-        For use here.
+    held : Held
+        A record has the row number in its lowest 40 bits; above them the class. If rows are counted,
+        the class has 8 bits, and the weight the highest 16.
+    rule : Rule
+    work : Work
+        ``counts`` or ``sums`` receive the histogram, and must be zero on entry. If rows are counted, a
+        cell is a bin and a class: the number of rows in the upper half, their weight in the lower one.
+        Else a bin has the weights of every class, or the sums of w y and w; then the number of rows.
 
     Returns
     -------
     int
-        How many bins occur.
+        How many bins occur; they stand in ``work.bins``, ascending.
     """
-    stride = np.uint64(classes + 1 if classes > 0 else 3)
-    found = 0
-    if end - start <= _FEW:
-        mask[:] = 0
-        for i in range(start, end):
-            b = np.uint64(column[samples[i]])
-            _add(cells, b * stride, classes, y[i], w[i])
-            mask[b >> np.uint64(6)] |= np.uint64(1) << (b & np.uint64(63))
-        for k in range(4):
-            word = mask[k]
-            while word != np.uint64(0):
-                bins[found] = np.uint64(64 * k) + lowest_bit(word)
-                found += 1
-                word &= word - np.uint64(1)
+    records, real, counts, sums = held.records, held.real, work.counts, work.sums
+    classes = np.uint64(rule.n_classes)
+    if rule.counted:
+        for i in range(np.uint64(start), np.uint64(end)):
+            r = records[i]
+            at = np.uint64(column[r & ROW]) * classes + ((r >> _TO_CLASS) & _CLASS)
+            counts[at] += (np.uint64(1) << _HALF) + (r >> _TO_WEIGHT)
+    elif rule.n_classes > 0:
+        for i in range(np.uint64(start), np.uint64(end)):
+            r = records[i]
+            at = np.uint64(column[r & ROW]) * (classes + np.uint64(1))
+            sums[at + (r >> _TO_CLASS)] += real[i, 0]
+            sums[at + classes] += 1.0
     else:
-        for i in range(start, end):
-            b = np.uint64(column[samples[i]])
-            _add(cells, b * stride, classes, y[i], w[i])
-        for b in range(BINS):
-            if cells[np.uint64(b) * stride + stride - np.uint64(1)] > 0.0:
-                bins[found] = b
-                found += 1
+        for i in range(np.uint64(start), np.uint64(end)):
+            at = np.uint64(column[records[i] & ROW]) * np.uint64(3)
+            sums[at] += real[i, 0] * real[i, 1]
+            sums[at + np.uint64(1)] += real[i, 0]
+            sums[at + np.uint64(2)] += 1.0
+    if end - start <= _FEW:
+        return _bins_of_rows(column, records, start, end, work)
+    return _bins_of_cells(rule, work)
+
+
+@inner
+def _bins_of_rows(column, records, start, end, work):
+    mask, bins, found = work.mask, work.bins, 0
+    for k in range(4):
+        mask[k] = 0
+    for i in range(np.uint64(start), np.uint64(end)):
+        b = np.uint64(column[records[i] & ROW])
+        mask[b >> np.uint64(6)] |= np.uint64(1) << (b & np.uint64(63))
+    for k in range(4):
+        word = mask[k]
+        while word != np.uint64(0):
+            bins[found] = np.uint64(64 * k) + lowest_bit(word)
+            found += 1
+            word &= word - np.uint64(1)
     return found
+
+
+@inner
+def _bins_of_cells(rule, work):
+    counts, sums, bins, found = work.counts, work.sums, work.bins, 0
+    classes = np.uint64(rule.n_classes)
+    for b in range(np.uint64(BINS)):
+        if rule.counted:
+            any_row = np.uint64(0)
+            for c in range(classes):
+                any_row |= counts[b * classes + c]
+            occurs = any_row != np.uint64(0)
+        elif rule.n_classes > 0:
+            occurs = sums[b * (classes + np.uint64(1)) + classes] > 0.0
+        else:
+            occurs = sums[b * np.uint64(3) + np.uint64(2)] > 0.0
+        bins[found] = b
+        found += np.int64(occurs)
+    return found
+
+
+@inner
+def clear(rule, work, n_bins):
+    """Make the cells of the bins that occur zero again."""
+    classes = np.uint64(rule.n_classes)
+    stride = classes + np.uint64(1) if rule.n_classes > 0 else np.uint64(3)
+    for k in range(n_bins):
+        b = np.uint64(work.bins[k])
+        if rule.counted:
+            for c in range(classes):
+                work.counts[b * classes + c] = np.uint64(0)
+        else:
+            for c in range(stride):
+                work.sums[b * stride + c] = 0.0

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from millrace.statistics.kernels.growth import impurity, no_split, split_node, totals
-from millrace.statistics.kernels.histograms import MISSING, inner, jit
+from millrace.statistics.kernels.criteria import impurity, totals
+from millrace.statistics.kernels.growth import divide, gather, search
+from millrace.statistics.kernels.histograms import MISSING, inner, jit, without_counting
 
 _EPSILON = np.finfo(np.float64).eps
 _LEAF, _NONE = -1, -2
+
+_WORTH = 32
+"""Rows from which those of a node are gathered; with fewer, little is left of the tree."""
 
 # A node that waits is a row of six numbers: start, end, depth, parent, whether it is the left child, and
 # the number of features known to be constant. A leaf that might be split is one of node, start, end, pos,
@@ -28,27 +32,39 @@ def _put(row, a, b, c, d, e, f):
 
 
 @inner
-def _got(row):
-    return row[0], row[1], row[2], row[3], row[4], row[5]
+def _open(held, rule, work, nodes, values, at, row, inherited):
+    """Begin the node of the rows that wait in `row`, as a leaf.
 
-
-@inner
-def _add(nodes, at, parent, is_left, is_leaf, split, impurity_here, n, weight):
-    node = nodes[at]
-    node.impurity = impurity_here
-    node.n_node_samples = n
-    node.weighted_n_node_samples = weight
-    if parent >= 0:
-        if is_left:
-            nodes[parent].left_child = at
-        else:
-            nodes[parent].right_child = at
-    if is_leaf:
-        _make_leaf(nodes, at)
+    Returns
+    -------
+    tuple
+        Whether it must stay a leaf, its sum of w y y, its impurity.
+    """
+    start, end, depth, parent = row[0], row[1], row[2], row[3]
+    weight, square = totals(held, start, end, rule, work.total)
+    work.w_node[0] = weight
+    here = inherited
+    if parent < 0:
+        here = impurity(rule.kind, work.total, weight, square, held, start, end)
+    elif row[4] == 1:
+        nodes[parent].left_child = at
     else:
-        node.feature = split.feature
-        node.threshold = split.threshold
-        node.missing_go_to_left = split.missing_left
+        nodes[parent].right_child = at
+    n = end - start
+    for c in range(values.shape[1]):
+        values[at, c] = work.total[c] / weight
+    nodes[at].impurity = here
+    nodes[at].n_node_samples = n
+    nodes[at].weighted_n_node_samples = weight
+    _make_leaf(nodes, at)
+    stays = (
+        depth >= rule.max_depth
+        or n < rule.min_samples_split
+        or n < 2 * rule.min_samples_leaf
+        or weight < 2 * rule.min_weight_leaf
+        or here <= _EPSILON
+    )
+    return stays, square, here
 
 
 @inner
@@ -60,42 +76,14 @@ def _make_leaf(nodes, at):
 
 
 @inner
-def _visit(
-    table, held, rule, work, nodes, values, at, start, end, depth, parent, is_left, known, inherited
-):
-    """Make the node of the rows ``start:end``, split them if they can be split.
-
-    Returns
-    -------
-    tuple
-        Whether it is a leaf, its impurity, and the split.
-    """
-    weight, square = totals(held, start, end, rule.n_classes, work.total)
-    here = inherited
-    if parent < 0:
-        here = impurity(rule.kind, work.total, weight, square, held, start, end)
-    n = end - start
-    is_leaf = (
-        depth >= rule.max_depth
-        or n < rule.min_samples_split
-        or n < 2 * rule.min_samples_leaf
-        or weight < 2 * rule.min_weight_leaf
-        or here <= _EPSILON
-    )
-    for c in range(values.shape[1]):
-        values[at, c] = work.total[c] / weight
-    if is_leaf:
-        split = no_split(end, known)
-        _add(nodes, at, parent, is_left, True, split, here, n, weight)
-        return True, here, split
-    split = split_node(table, held, rule, work, start, end, weight, square, here, known)
-    is_leaf = split.pos >= end or split.improvement + _EPSILON < rule.min_impurity_decrease
-    _add(nodes, at, parent, is_left, is_leaf, split, here, n, weight)
-    return is_leaf, here, split
+def _make_inner(nodes, at, split):
+    nodes[at].feature = split.feature
+    nodes[at].threshold = split.threshold
+    nodes[at].missing_go_to_left = split.missing_left
 
 
-@jit
-def grow_depth_first(table, held, rule, work, nodes, values):
+@without_counting
+def grow_depth_first(table, held, rule, work, nodes, values, waiting, impurities):
     """Grow a tree depth first.
 
     Parameters
@@ -109,97 +97,123 @@ def grow_depth_first(table, held, rule, work, nodes, values):
         Receives the nodes; long enough for all of them.
     values : float64 (n_nodes, n_classes) or (n_nodes, 1)
         Receives class shares, or means.
+    waiting, impurities : int64 (n_nodes + 1, 6), float64 (n_nodes + 1,)
+        For use here.
 
     Returns
     -------
     tuple of int
         Number of nodes, greatest depth.
     """
-    waiting, impurities = np.empty((64, 6), np.int64), np.empty(64)
-    _put(waiting[0], 0, len(held.samples), 0, -1, 0, 0)
+    _put(waiting[0], 0, len(held.records), 0, -1, 0, 0)
     impurities[0] = np.inf
-    n_waiting, count, deepest = 1, np.int64(0), np.int64(-1)
+    n_waiting, count, deepest, gathered = 1, np.int64(0), np.int64(-1), np.int64(0)
     while n_waiting > 0:
         n_waiting -= 1
-        start, end, depth, parent, is_left, known = _got(waiting[n_waiting])
-        is_leaf, _, split = _visit(
-            table, held, rule, work, nodes, values, count,
-            start, end, depth, parent, is_left == 1, known, impurities[n_waiting],
-        )  # fmt: skip
+        row = waiting[n_waiting]
+        start, end, depth, known = row[0], row[1], row[2], row[5]
+        stays, square, here = _open(
+            held, rule, work, nodes, values, count, row, impurities[n_waiting]
+        )
         deepest = max(deepest, depth)
-        if not is_leaf:
-            if n_waiting + 2 > len(waiting):
-                waiting = np.concatenate((waiting, np.empty_like(waiting)))
-                impurities = np.concatenate((impurities, np.empty_like(impurities)))
-            _put(waiting[n_waiting], split.pos, end, depth + 1, count, 0, split.n_constant)
-            impurities[n_waiting] = split.impurity_right
-            _put(waiting[n_waiting + 1], start, split.pos, depth + 1, count, 1, split.n_constant)
-            impurities[n_waiting + 1] = split.impurity_left
-            n_waiting += 2
+        if not stays:
+            if start >= gathered and _WORTH <= end - start <= table.local.shape[1]:
+                gather(table, held, start, end)
+                gathered = end
+            codes = table.local if start < gathered else table.codes
+            found = search(codes, table, held, rule, work, start, end, known)
+            split = divide(codes, table, held, rule, work, start, end, square, here, found)
+            if split.pos < end and split.improvement + _EPSILON >= rule.min_impurity_decrease:
+                _make_inner(nodes, count, split)
+                n_known = split.n_constant
+                _put(waiting[n_waiting], split.pos, end, depth + 1, count, 0, n_known)
+                impurities[n_waiting] = split.impurity_right
+                _put(waiting[n_waiting + 1], start, split.pos, depth + 1, count, 1, n_known)
+                impurities[n_waiting + 1] = split.impurity_left
+                n_waiting += 2
         count += 1
     return count, deepest
 
 
 @inner
+def _exchange(heap, gains, i, j):
+    gains[i], gains[j] = gains[j], gains[i]
+    for k in range(heap.shape[1]):
+        heap[i, k], heap[j, k] = heap[j, k], heap[i, k]
+
+
+@inner
 def _rise(heap, gains, at):
     """Move an entry of a heap up to its place, as ``std::push_heap`` does."""
-    gain, entry = gains[at], heap[at].copy()
-    while at > 0 and gains[(at - 1) // 2] < gain:
-        above = (at - 1) // 2
-        gains[at] = gains[above]
-        heap[at] = heap[above]
-        at = above
-    gains[at] = gain
-    heap[at] = entry
+    while at > 0 and gains[(at - 1) // 2] < gains[at]:
+        _exchange(heap, gains, at, (at - 1) // 2)
+        at = (at - 1) // 2
 
 
 @inner
 def _sink(heap, gains, n):
-    """Move the greatest of n entries to the end of the heap, as ``std::pop_heap`` does."""
-    first, first_gain = heap[0].copy(), gains[0]
-    entry, gain = heap[n - 1].copy(), gains[n - 1]
-    at, child = 0, 0
-    while child < (n - 2) // 2:
-        child = 2 * (child + 1)
-        if gains[child] < gains[child - 1]:
-            child -= 1
-        gains[at], heap[at] = gains[child], heap[child]
-        at = child
-    if (n - 1) % 2 == 0 and n > 1 and child == (n - 3) // 2:
-        child = 2 * child + 1
-        gains[at], heap[at] = gains[child], heap[child]
-        at = child
-    gains[at], heap[at] = gain, entry
-    if n > 1:
-        _rise(heap, gains, at)
-    gains[n - 1], heap[n - 1] = first_gain, first
+    """Move the greatest of n entries to the end of the heap, as ``std::pop_heap`` does.
+
+    The last entry goes down to the bottom by the greater children, and up again.
+    """
+    _exchange(heap, gains, 0, n - 1)
+    at, child = 0, 1
+    while child < n - 1:
+        if child + 1 < n - 1 and not gains[child + 1] < gains[child]:
+            child += 1
+        _exchange(heap, gains, at, child)
+        at, child = child, 2 * child + 1
+    _rise(heap, gains, at)
+
+
+@inner
+def _enter(table, held, rule, work, nodes, values, at, row, inherited, entry, below):
+    """Make a node and its split, and the entry of it that the heap takes.
+
+    Returns
+    -------
+    float
+        The improvement of its split; 0 of a leaf.
+    """
+    start, end, depth = row[0], row[1], row[2]
+    stays, square, here = _open(held, rule, work, nodes, values, at, row, inherited)
+    below[0] = below[1] = here
+    _put(entry, at, start, end, end, depth, 1)
+    if stays:
+        return 0.0
+    found = search(table.codes, table, held, rule, work, start, end, np.int64(0))
+    split = divide(table.codes, table, held, rule, work, start, end, square, here, found)
+    if split.pos >= end or split.improvement + _EPSILON < rule.min_impurity_decrease:
+        return 0.0
+    _make_inner(nodes, at, split)
+    below[0], below[1] = split.impurity_left, split.impurity_right
+    _put(entry, at, start, end, split.pos, depth, 0)
+    return split.improvement
 
 
 @jit
-def grow_best_first(table, held, rule, work, nodes, values):
-    """Grow a tree of at most ``rule.max_leaf_nodes`` leaves; as `grow_depth_first`."""
-    room = 2 * rule.max_leaf_nodes + 1
-    heap, gains = np.empty((room, 6), np.int64), np.empty(room)
-    impurities = np.empty((room, 2))  # left and right, by node
+def grow_best_first(table, held, rule, work, nodes, values, heap, gains, below):
+    """Grow a tree of at most ``rule.max_leaf_nodes`` leaves; as `grow_depth_first`.
+
+    Parameters
+    ----------
+    heap, gains : int64 (n_nodes + 2, 6), float64 (n_nodes + 2,)
+        For use here.
+    below : float64 (n_nodes + 2, 2)
+        For use here: impurities on the left and on the right of every node.
+    """
     left_to_split, n_heap = rule.max_leaf_nodes - 1, 0
     count, deepest = np.int64(0), np.int64(-1)
-    pending = np.empty((2, 6), np.int64)
-    inherited = np.empty(2)
-    _put(pending[0], 0, len(held.samples), 0, -1, 0, 0)
+    pending, inherited = np.empty((2, 6), np.int64), np.empty(2)
+    _put(pending[0], 0, len(held.records), 0, -1, 0, 0)
     inherited[0] = np.inf
     n_pending = 1
-    while True:
+    while n_pending > 0:
         for k in range(n_pending):
-            start, end, depth, parent, is_left, _ = _got(pending[k])
-            is_leaf, here, split = _visit(
+            gains[n_heap + k] = _enter(
                 table, held, rule, work, nodes, values, count,
-                start, end, depth, parent, is_left == 1, np.int64(0), inherited[k],
+                pending[k], inherited[k], heap[n_heap + k], below[count],
             )  # fmt: skip
-            pos = end if is_leaf else split.pos
-            _put(heap[n_heap + k], count, start, end, pos, depth, 1 if is_leaf else 0)
-            gains[n_heap + k] = 0.0 if is_leaf else split.improvement
-            impurities[count, 0] = here if is_leaf else split.impurity_left
-            impurities[count, 1] = here if is_leaf else split.impurity_right
             count += 1
         for _ in range(n_pending):
             n_heap += 1
@@ -208,21 +222,21 @@ def grow_best_first(table, held, rule, work, nodes, values):
         while n_heap > 0 and n_pending == 0:
             _sink(heap, gains, n_heap)
             n_heap -= 1
-            node, start, end, pos, depth, stays = _got(heap[n_heap])
+            top = heap[n_heap]
+            node, start, end, pos, depth = top[0], top[1], top[2], top[3], top[4]
             deepest = max(deepest, depth)
-            if stays == 1 or left_to_split <= 0:
+            if top[5] == 1 or left_to_split <= 0:
                 _make_leaf(nodes, node)
                 continue
             left_to_split -= 1
             _put(pending[0], start, pos, depth + 1, node, 1, 0)
             _put(pending[1], pos, end, depth + 1, node, 0, 0)
-            inherited[:] = impurities[node]
+            inherited[0], inherited[1] = below[node, 0], below[node, 1]
             n_pending = 2
-        if n_pending == 0:
-            return count, deepest
+    return count, deepest
 
 
-@jit
+@without_counting
 def leaves(codes, rows, nodes, cuts, out):
     """The leaf that each of some binned rows comes to.
 
