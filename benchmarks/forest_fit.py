@@ -38,7 +38,10 @@ def main() -> None:
 def data(n: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import make_classification
 
-    return make_classification(n, 28, n_informative=14, n_redundant=4, flip_y=0.05, random_state=0)
+    made: Any = make_classification(
+        n, 28, n_informative=14, n_redundant=4, flip_y=0.05, random_state=0
+    )
+    return made
 
 
 def one(X: np.ndarray, y: np.ndarray, n: int, chosen: harness.Options) -> Case:

@@ -194,7 +194,8 @@ def test_folds_whose_columns_are_far_from_the_first_rows_are_read_again() -> Non
     model = make_pipeline(StandardScaler(), Ridge())
     ours = mr.cross_validate(model, X, y, folds=FOLDS, return_estimator=True, progress=False)
     for k, (rows, _) in enumerate(FOLDS.split(X)):
-        theirs = make_pipeline(StandardScaler(), Ridge()).fit(X[rows], y[rows])
+        theirs: Any = make_pipeline(StandardScaler(), Ridge())
+        theirs.fit(X[rows], y[rows])
         np.testing.assert_allclose(ours["estimator"][k][-1].coef_, theirs[-1].coef_, rtol=1e-7)
 
 
@@ -296,6 +297,7 @@ def test_infrequent_words_and_weights_are_read_directly() -> None:
         found = mr.cross_validate(model, X, y, weight=weights, **given)
         for k, (rows, _) in enumerate(FOLDS.split(X)):
             fit = {} if weights is None else {"ridge__sample_weight": weights[rows]}
-            theirs = clone(model).fit(X.iloc[rows], y[rows], **fit)
+            theirs: Any = clone(model)
+            theirs.fit(X.iloc[rows], y[rows], **fit)
             ours = found["estimator"][k]
             np.testing.assert_allclose(ours[-1].coef_, theirs[-1].coef_, rtol=1e-8)

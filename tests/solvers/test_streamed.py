@@ -252,7 +252,6 @@ def test_a_logistic_regression_is_cross_validated_beyond_its_sample() -> None:
 
 FAMILIES = (
     "sklearn.logistic",
-    "sklearn.logistic_cv",
     "sklearn.glm",
     "sklearn.kmeans",
     "sklearn.svm",
@@ -278,3 +277,19 @@ def test_examples_with_a_sample_of_some_of_their_rows(
     fit(estimator, X, y, weight=weight, progress=False)
     told = replace(example, ignore=(*example.ignore, "n_iter_"))
     compare(estimator, expected, told, type(estimator).__name__)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_that_a_plane_divides_does_not_lead_astray(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    monkeypatch.setattr(_newton, "FEWEST_ROWS", 50)
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((2_000, 6))
+    y = (X[:, 0] + 2.0 * rng.logistic(size=2_000) > 4.0).astype(int)
+    ours = LogisticRegression(C=1e6)
+    fit(ours, X, y, progress=False)
+    theirs = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-12).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6, atol=1e-8)

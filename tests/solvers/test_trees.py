@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_t
 from millrace.errors import FitError, NotStreamableError
 from millrace.fitting import fit
 from millrace.runtime.pool import get_threads, set_threads
-from millrace.solvers.sklearn import boosting, forest, tree
+from millrace.solvers.sklearn import _trees, boosting, forest, tree
 from millrace.solvers.sklearn.tree import few_values
 from millrace.statistics import binned
 
@@ -120,6 +120,61 @@ def test_disk_and_threads_change_no_bit(monkeypatch):
         set_threads(before)
     assert np.array_equal(answers[0], answers[1])
     assert np.array_equal(answers[0], answers[2])
+
+
+@pytest.mark.parametrize("room", [1, 6 * 40, 6 * 150])
+def test_subtrees_with_bins_of_their_own_are_the_same(room, monkeypatch):
+    X, y = few_values("many", True)
+    model = RandomForestClassifier(5, random_state=0)
+    theirs = clone(model).fit(X, y)
+    monkeypatch.setattr("millrace.solvers.sklearn._trees._LOCAL", room)
+    ours = fit(model, X, y, progress=False)
+    for one, other in zip(ours.estimators_, theirs.estimators_, strict=True):
+        _same_tree(one, other, exact=True)
+
+
+@pytest.mark.parametrize("kind", ["binary", "many"])
+@pytest.mark.parametrize("criterion", ["gini", "entropy"])
+def test_counted_rows_split_like_weighed_ones(kind, criterion):
+    X, y = few_values(kind, True)
+    weight = np.random.default_rng(0).integers(1, 5, len(y)).astype(float)
+    model = DecisionTreeClassifier(criterion=criterion, random_state=0)
+    theirs = clone(model).fit(X, y, weight)
+    # Halves are not whole, and change no share by a bit.
+    for scale in (1.0, 0.5):
+        ours = fit(clone(model), X, y, weight=scale * weight, progress=False)
+        one, other = ours.tree_.__getstate__()["nodes"], theirs.tree_.__getstate__()["nodes"]
+        for name in ("feature", "threshold", "left_child", "impurity", "missing_go_to_left"):
+            assert np.array_equal(one[name], other[name]), name
+        seen = ours.tree_.weighted_n_node_samples
+        assert np.array_equal(seen, scale * theirs.tree_.weighted_n_node_samples)
+
+
+@pytest.mark.parametrize(
+    "weight", [np.array([1.0, 2.5]), np.array([1.0, 65536.0]), np.array([-1.0, 2.0])]
+)
+def test_weights_that_do_not_fit_a_record_are_not_counted(weight):
+    assert not _trees._are_counts(weight)
+    assert _trees._are_counts(np.array([0.0, 65535.0]))
+
+
+def test_boosting_takes_fewer_threads_on_a_busy_machine(monkeypatch):
+    monkeypatch.setattr(boosting, "get_threads", lambda: 2)
+    monkeypatch.setattr("sklearn.utils._openmp_helpers._openmp_effective_n_threads", lambda: 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for load, threads in ((0.0, 2), (4.9, 2), (8.0, 1), (400.0, 1)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert boosting._openmp_threads() == threads
+
+
+def test_threads_of_boosting_change_no_bit(monkeypatch):
+    X, y = few_values("many", True)
+    answers = []
+    for threads in (1, 2):
+        monkeypatch.setattr(boosting, "_openmp_threads", lambda threads=threads: threads)
+        model = HistGradientBoostingClassifier(max_iter=4, random_state=0)
+        answers.append(fit(model, X, y, progress=False).predict_proba(X))
+    assert np.array_equal(*answers)
 
 
 def test_a_forest_is_a_plain_one_of_scikit_learn():

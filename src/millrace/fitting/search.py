@@ -56,7 +56,8 @@ def search(
     Notes
     -----
     Exact: every candidate has, on every fold, the estimator that `millrace.fit` gives. What candidates
-    have in common (the scaler before fifty ridges, and their Gram matrix) is computed once.
+    have in common (the scaler before fifty ridges, and their Gram matrix) is computed once; what folds
+    share, and within what bound, `millrace.cross_validate` tells.
     """
     from sklearn.base import clone
     from sklearn.model_selection import (

@@ -62,7 +62,10 @@ def cross_validate(
     Notes
     -----
     Exact: every fold has the estimator that `millrace.fit` gives for the other rows. A statistic is
-    summarised for each fold once, and those of the other folds are merged; nothing is subtracted.
+    summarised for each fold once, and those of the other folds are merged; nothing is subtracted. Where
+    the folds' transformers are affine maps of the same columns (imputers, scalers, one-hot encoders),
+    Gram matrices and scores of linear regressions follow from one set of sums; the scores are within 1e-9
+    and the coefficients of well-conditioned columns within 1e-8 of those from the rows.
     """
     with session(
         table, target, weight=weight, folds=as_folds(folds, table, target), memory=memory,

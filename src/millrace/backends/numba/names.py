@@ -22,26 +22,29 @@ class _UnusualName(Exception):
 
 
 class KnownNames(dict[Any, int]):
-    """The hashes of names that come again and again; a name with a value of text is a pair.
+    """The hashes of names that come again and again; those with a value of text in `pairs`.
 
     Parameters
     ----------
     separator : str
+    of_pairs : bool
+        The keys are pairs: a name that is itself a tuple must never pass for one.
     """
 
     _MOST = 1 << 16
 
-    def __init__(self, separator: str) -> None:
+    def __init__(self, separator: str, of_pairs: bool = False) -> None:
         super().__init__()
         self.separator = separator
+        self.pairs = None if of_pairs else KnownNames(separator, of_pairs=True)
 
     def __missing__(self, key: Any) -> int:
         from millrace.backends.numba.kernels.terms import hash_names
 
-        pair = type(key) is tuple
-        if type(key[0] if pair else key) is not str:
+        first = key if self.pairs is not None else key[0]
+        if type(first) is not str:
             raise _UnusualName
-        name = f"{key[0]}{self.separator}{key[1]}" if pair else key
+        name = key if self.pairs is not None else f"{first}{self.separator}{key[1]}"
         found = int(hash_names(*encoded([name]))[0])
         if len(self) < self._MOST:
             self[key] = found
@@ -64,6 +67,8 @@ class KnownNames(dict[Any, int]):
 
     def _of_words(self, names: list[Any], values: list[Any]) -> tuple[Array, Array] | None:
         """`of` where some values are text."""
+        if self.pairs is None:
+            return None
         is_text = bytes(map(is_, map(type, values), repeat(str)))
         at = np.frombuffer(is_text, bool)
         is_number, n_texts = (~at).tobytes(), int(np.count_nonzero(at))
@@ -78,7 +83,7 @@ class KnownNames(dict[Any, int]):
         numbers, hashes = np.ones(len(names)), np.empty(len(names), np.int64)
         numbers[~at] = np.frombuffer(array("d", compress(values, is_number)))
         hashes[~at] = self._hashes(compress(names, is_number), len(names) - n_texts)
-        hashes[at] = self._hashes(pairs(), n_texts)
+        hashes[at] = self.pairs._hashes(pairs(), n_texts)
         return numbers, hashes
 
     def _hashes(self, keys: Iterable[Any], n: int) -> Array:

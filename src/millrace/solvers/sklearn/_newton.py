@@ -170,9 +170,13 @@ def minimise(
     newton, last = False, np.inf
     for n_sweeps in range(1, MOST_SWEEPS + 1):
         want = newton or (correction is None and not sample.complete)
-        sums: Sums = yield rows.ask(problem.sums([w], want))
+        doubtful = n_sweeps == 1 and not sample.complete
+        sums: Sums = yield rows.ask(problem.sums([w, start] if doubtful else [w], want))
         problem = replace(problem, who="")  # the rows are finite
         point = _point(problem, w, sums)
+        if doubtful and _is_worse(problem, point, start, float(sums.loss[1])):
+            w, newton = start, True
+            continue
         if best is not None and not _no_worse(point.total, best.total):
             w = yield from _shorter(rows, problem, best, w)
             if newton and w is best.w:
@@ -192,9 +196,9 @@ def minimise(
         moved = _moved(new - w, w, _hessian(point)) if step is None else step.moved
         ratio = moved / last
         last, w = moved, new
-        if moved <= 0.01 * CLOSE or (moved * ratio <= CLOSE and n_sweeps > 1):
+        if moved <= 0.01 * CLOSE or 0 < moved * ratio <= CLOSE:  # the first step has no ratio
             return w, n_sweeps
-        newton = newton or (ratio > 0.1 and n_sweeps > 1)
+        newton = newton or ratio > 0.1
     _warn(n_sweeps=MOST_SWEEPS)
     return w, MOST_SWEEPS
 
@@ -232,6 +236,15 @@ def _warn(n_sweeps: int) -> None:
         ConvergenceWarning,
         stacklevel=2,
     )
+
+
+def _is_worse(problem: Problem, point: _Point, start: np.ndarray, loss: float) -> bool:
+    """Whether the sample leads away from the optimum: one whose classes a plane divides, to infinity.
+
+    So far out the losses are straight lines: no curvature says how far the way back is.
+    """
+    total = problem.factor * loss + problem.penalty(start)
+    return bool(np.isfinite(total)) and not _no_worse(point.total, total)
 
 
 def _no_worse(new: float, old: float) -> bool:
