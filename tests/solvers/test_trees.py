@@ -255,7 +255,8 @@ def test_quality_on_wine_with_few_bins(monkeypatch):
     import pandas as pd
 
     monkeypatch.setattr(
-        "millrace.solvers.sklearn._trees.quantile_edges", lambda X: binned.quantile_edges(X, 30)
+        "millrace.solvers.sklearn._trees.quantile_edges",
+        lambda X, **_: binned.quantile_edges(X, 30),
     )
     table = pd.read_csv(DATA / "winequality-white.csv", sep=None, engine="python").to_numpy(float)
     train, test = table[::2], table[1::2]

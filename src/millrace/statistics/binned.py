@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from millrace.errors import FitError
-from millrace.runtime.pool import spread
 from millrace.statistics.base import Batch, Statistic, check_finite, codes_of
 from millrace.statistics.classes import distinct
 
@@ -227,7 +227,19 @@ def _hashed(rows: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def quantile_edges(X: np.ndarray, max_bins: int = BINS - 1) -> list[np.ndarray]:
+Spread: TypeAlias = Callable[[Callable[[int, int], None], int, int], None]
+"""``(work, n, block)``: calls ``work(first, stop)`` for all blocks, as `runtime.pool.spread` does."""
+
+
+def in_turn(work: Callable[[int, int], None], n: int, block: int) -> None:
+    """All blocks on this thread."""
+    for first in range(0, n, block):
+        work(first, min(first + block, n))
+
+
+def quantile_edges(
+    X: np.ndarray, max_bins: int = BINS - 1, spread: Spread = in_turn
+) -> list[np.ndarray]:
     """Where the bins of every column end: at midpoints between neighbouring values.
 
     Parameters
@@ -235,6 +247,8 @@ def quantile_edges(X: np.ndarray, max_bins: int = BINS - 1) -> list[np.ndarray]:
     X : numpy.ndarray of float32 or float64 (n_samples, n_features)
         NaN is missing.
     max_bins : int
+    spread : callable
+        How the columns are shared out.
 
     Returns
     -------

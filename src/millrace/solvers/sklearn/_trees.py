@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from millrace.errors import FitError
+from millrace.runtime.pool import spread
 from millrace.solvers.registry import Decline
 from millrace.solvers.rows import Ask, Rows
 from millrace.statistics.binned import (
@@ -116,7 +117,7 @@ def binned_rows(
             )
         if target.y.sum() <= 0:
             raise FitError(f"{who}: the sum of the target must be positive for Poisson regression.")
-    edges = tuple(quantile_edges(drawn.X))
+    edges = tuple(quantile_edges(drawn.X, spread=spread))
     memory = cache_memory(rows)
     cache = BinnedCache(who, edges, target.n_samples, memory, target.rows, single=True)
     binned: Binned = yield rows.ask(cache)
