@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import millrace as mr
 from millrace.errors import CheckpointError
+from millrace.fitting import source
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3.0, 2.0, (4_000, 5))
@@ -58,6 +60,40 @@ def test_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "run.json.new").symlink_to(full)
     with pytest.raises(CheckpointError, match="cannot be written"):
         mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=False)
+
+
+def test_ctrl_c_leaves_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_FEWEST", 64)
+    monkeypatch.setattr(source, "FEWEST_CHUNKS", 60)
+    wanted = mr.fit(pipeline(), X, Y, progress=False)
+    stop = Interrupting(after=2_000)
+    with pytest.raises(KeyboardInterrupt):
+        mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=stop)
+    assert (tmp_path / "part.pickle").exists()
+    went_on = Interrupting(after=10**9)
+    ours = mr.fit(pipeline(), X, Y, checkpoint=tmp_path, progress=went_on)
+    assert went_on.first > 2_000  # not from the beginning
+    assert ours[-1].coef_.tobytes() == wanted[-1].coef_.tobytes()
+
+
+class Interrupting:
+    """Progress that behaves as if Ctrl-C were pressed."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.first = 0
+
+    def begin(self, number: int, asked: Sequence[str], n_rows: int | None) -> None:
+        """A sweep begins."""
+
+    def rows(self, done: int) -> None:
+        """So many rows of it are done."""
+        self.first = self.first or done
+        if done >= self.after:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """It is finished."""
 
 
 SCRIPT = """

@@ -80,10 +80,20 @@ class Checkpoint:
         self._same(number, found["asked"], asked)
         return found["rows"], found["joined"]
 
-    def keep_part(self, number: int, asked: Sequence[str], rows: int, joined: list[Any]) -> None:
-        """Note how far the sweep is, unless that was done so recently that it would cost too much."""
+    def keep_part(
+        self,
+        number: int,
+        asked: Sequence[str],
+        rows: int,
+        joined: list[Any],
+        now_or_never: bool = False,
+    ) -> None:
+        """Note how far the sweep is, unless that was done so recently that it would cost too much.
+
+        `now_or_never` says that the process is about to stop.
+        """
         begun = now()
-        if begun - self._last_end < self._last_cost / SHARE:
+        if not now_or_never and begun - self._last_end < self._last_cost / SHARE:
             return
         record = {"number": number, "asked": list(asked), "rows": rows, "joined": joined}
         self._write("part.pickle", pickle.dumps(record, 5))

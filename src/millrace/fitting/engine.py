@@ -93,15 +93,23 @@ class Engine:
         if self._progress:
             self._progress.begin(record.number, record.asked, self.data.n_rows)
 
-        def after(done: int) -> None:
+        def keep(done: int, now_or_never: bool = False) -> None:
             if kept:
                 joined = [g.joined for g in groups]
-                kept.keep_part(record.number, keys, done, joined)
+                kept.keep_part(record.number, keys, done, joined, now_or_never)
+
+        def after(done: int) -> None:
+            keep(done)
             if self._progress:
                 self._progress.rows(done)
 
-        with closing(self.data.chunks(start)) as chunks:
-            sweep.run(chunks, after)
+        try:
+            with closing(self.data.chunks(start)) as chunks:
+                sweep.run(chunks, after)
+        except KeyboardInterrupt:
+            if sweep.whole:
+                keep(sweep.n_rows, now_or_never=True)
+            raise
         sweep.check_rows()
         self._reads += 1
         if self._progress:

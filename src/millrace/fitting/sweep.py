@@ -203,6 +203,13 @@ class Sweep:
     threads : int
     first_read : bool
         Whether the target is to be checked.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows whose summaries have been joined.
+    whole : bool
+        Whether those of all groups have; not in the middle of joining them.
     """
 
     def __init__(
@@ -219,6 +226,7 @@ class Sweep:
         self.threads = threads
         self.first_read = first_read
         self.n_rows = 0
+        self.whole = True
 
     def run(
         self,
@@ -246,9 +254,11 @@ class Sweep:
         n, waiting = ahead[0]
         found = waiting.result()
         ahead.popleft()
+        self.whole = False
         for one, summaries in zip(self.groups, found, strict=True):
             one.push(summaries)
         self.n_rows += n
+        self.whole = True
         after(self.n_rows)
 
     def check_rows(self) -> None:
