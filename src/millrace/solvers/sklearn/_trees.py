@@ -190,7 +190,7 @@ def grow(tree: Any, found: TreeRows, weight: np.ndarray | None) -> Any:
 
 def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None, counted: bool) -> Any:
     from millrace.statistics.kernels import criteria
-    from millrace.statistics.kernels.growth import Rule
+    from millrace.statistics.kernels.growth import RULE
 
     kinds = {
         "gini": criteria.GINI,
@@ -204,20 +204,23 @@ def _rule(tree: Any, found: TreeRows, weight: np.ndarray | None, counted: bool) 
     leaf = int(leaf) if isinstance(leaf, Integral) else ceil(leaf * n)
     split = int(split) if isinstance(split, Integral) else max(2, ceil(split * n))
     total = float(n) if weight is None else float(np.sum(weight))
-    return Rule(
-        kind=kinds[tree.criterion],
-        n_classes=found.n_classes,
-        counted=counted,
-        max_features=tree.max_features_,
-        min_samples_split=max(split, 2 * leaf),
-        min_samples_leaf=leaf,
-        max_depth=np.iinfo(np.int32).max if tree.max_depth is None else int(tree.max_depth),
-        max_leaf_nodes=-1 if tree.max_leaf_nodes is None else int(tree.max_leaf_nodes),
-        random=tree.splitter == "random",
-        min_weight_leaf=float(tree.min_weight_fraction_leaf * total),
-        min_impurity_decrease=float(tree.min_impurity_decrease),
-        total_weight=total,
-    )
+    wanted = {
+        "kind": kinds[tree.criterion],
+        "n_classes": found.n_classes,
+        "counted": counted,
+        "max_features": tree.max_features_,
+        "min_samples_split": max(split, 2 * leaf),
+        "min_samples_leaf": leaf,
+        "max_depth": np.iinfo(np.int32).max if tree.max_depth is None else tree.max_depth,
+        "max_leaf_nodes": -1 if tree.max_leaf_nodes is None else tree.max_leaf_nodes,
+        "min_weight_leaf": tree.min_weight_fraction_leaf * total,
+        "min_impurity_decrease": tree.min_impurity_decrease,
+        "total_weight": total,
+    }
+    rule = np.zeros(1, RULE)
+    for name, value in wanted.items():
+        rule[name] = value
+    return rule[0]
 
 
 def _held(found: TreeRows, weight: np.ndarray | None) -> tuple[Any, bool]:
@@ -273,12 +276,13 @@ def _grown(
     rule, binned, p = _rule(tree, found, weight, counted), found.binned, found.n_features
     local = np.empty((p, min(_LOCAL // p, found.n_samples)), np.uint8)
     codes = np.asarray(binned.codes)
-    table = Table(codes, binned.low, binned.high, binned.edges, local)
+    random = 1 if tree.splitter == "random" else None
+    table = Table(codes, binned.low, binned.high, binned.edges, local, random)
     work = workspace(p, found.n_classes, counted, seed)
     room = _most_nodes(rule, len(held.records))
     nodes, values = np.zeros(room, NODE_DTYPE), np.empty((room, max(found.n_classes, 1)))
     queue, gains = np.empty((room + 2, 6), np.int64), np.empty(room + 2)
-    if rule.max_leaf_nodes < 0:
+    if rule["max_leaf_nodes"] < 0:
         count, depth = grow_depth_first(table, held, rule, work, nodes, values, queue, gains)
     else:
         below = np.empty((room + 2, 2))
@@ -288,11 +292,11 @@ def _grown(
 
 def _most_nodes(rule: Any, n_samples: int) -> int:
     """The most nodes that a tree can have; memory is only taken as they are written."""
-    most = 2 * max(n_samples // rule.min_samples_leaf, 1) - 1
-    if rule.max_depth < 40:
-        most = min(most, 2 ** (rule.max_depth + 1) - 1)
-    if rule.max_leaf_nodes > 0:
-        most = min(most, 2 * rule.max_leaf_nodes - 1)
+    most = 2 * max(n_samples // int(rule["min_samples_leaf"]), 1) - 1
+    if rule["max_depth"] < 40:
+        most = min(most, 2 ** (int(rule["max_depth"]) + 1) - 1)
+    if rule["max_leaf_nodes"] > 0:
+        most = min(most, 2 * int(rule["max_leaf_nodes"]) - 1)
     return most
 
 

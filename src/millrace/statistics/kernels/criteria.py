@@ -2,7 +2,8 @@
 
 The formulas, down to the order of their operations, are those of scikit-learn 1.9's ``_criterion.pyx``,
 so that equal splits tie in both. What a candidate is judged by grows with its improvement (the ``proxy``
-there); it is found for all candidates of a feature in two passes: `tally`, then `judge`.
+there); it is found for all candidates of a feature in two passes: `tally`, then `judge`. Sums of rows
+that are counted are whole numbers, hence exact in any order.
 """
 
 # Kernels are not Python: Numba gives them their types.
@@ -112,7 +113,7 @@ def tally(rule, work, first, present):
         left[c] = 0.0
     weight = n = 0.0
     for k in range(first, present):
-        b = np.uint64(MISSING) if k < 0 else np.uint64(work.bins[k])
+        b = np.uint64(MISSING) if k < 0 else np.uint64(work.pad.bins[k])
         if rule.n_classes == 0:
             left[0] += work.sums[b * np.uint64(3)]
             weight += work.sums[b * np.uint64(3) + np.uint64(1)]
@@ -122,7 +123,7 @@ def tally(rule, work, first, present):
             weight += w
             n += rows
         if k >= 0:
-            work.w_left[k], work.n_left[k] = weight, n
+            work.pad.w_left[k], work.pad.n_left[k] = weight, n
             _sides(rule, left, total, weight, work, k)
 
 
@@ -147,7 +148,7 @@ def _sides(rule, left, total, weight, work, k):
     if rule.n_classes == 0:
         of_left, of_right = left[0], total[0] - left[0]
     else:
-        w_right = work.w_node[0] - weight
+        w_right = work.pad.w_node[0] - weight
         for c in range(len(left)):
             right = total[c] - left[c]
             if rule.kind == GINI:
@@ -156,7 +157,7 @@ def _sides(rule, left, total, weight, work, k):
             else:
                 of_left -= _entropy_part(left[c], weight)
                 of_right -= _entropy_part(right, w_right)
-    work.of_left[k], work.of_right[k] = of_left, of_right
+    work.pad.of_left[k], work.pad.of_right[k] = of_left, of_right
 
 
 @inner
@@ -164,22 +165,27 @@ def _tally_two(work, first, present):
     """Squares of the counts of two classes."""
     zero, one = np.uint64(0), np.uint64(0)
     for k in range(first, present):
-        b = np.uint64(MISSING) if k < 0 else np.uint64(work.bins[k])
+        b = np.uint64(MISSING) if k < 0 else np.uint64(work.pad.bins[k])
         zero += work.counts[np.uint64(2) * b]
         one += work.counts[np.uint64(2) * b + np.uint64(1)]
         if k >= 0:
             a, n = halves(zero)
             b_, m = halves(one)
             c, d = work.total[0] - a, work.total[1] - b_
-            work.w_left[k], work.n_left[k] = a + b_, n + m
-            work.of_left[k], work.of_right[k] = a * a + b_ * b_, c * c + d * d
+            work.pad.w_left[k], work.pad.n_left[k] = a + b_, n + m
+            work.pad.of_left[k], work.pad.of_right[k] = a * a + b_ * b_, c * c + d * d
 
 
 @inner
 def judge(kind, work, first, last):
-    """Write the ``proxy`` of the candidates ``first:last`` into ``work.value``."""
-    w_left, of_left, of_right, value = work.w_left, work.of_left, work.of_right, work.value
-    weight = work.w_node[0]
+    """Write the ``proxy`` of the candidates ``first:last`` into ``work.pad.value``."""
+    w_left, of_left, of_right, value = (
+        work.pad.w_left,
+        work.pad.of_left,
+        work.pad.of_right,
+        work.pad.value,
+    )
+    weight = work.pad.w_node[0]
     if kind == GINI:  # no branch within the loop, so that it is vectorised
         for k in range(np.uint64(first), np.uint64(last)):
             w, r = w_left[k], weight - w_left[k]

@@ -14,29 +14,49 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from millrace.statistics.kernels.criteria import impurity, judge, tally, totals
 from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, clear, histogram, inner
+
+_overload: Any = overload
 
 _SAME = np.float32(1e-7)
 """Values nearer than this are one value (``FEATURE_THRESHOLD``)."""
 
 
-class Rule(NamedTuple):
-    """When to split, and by what."""
+RULE = np.dtype(
+    [
+        ("kind", np.int64),
+        ("n_classes", np.int64),  # 0 for regression
+        ("counted", np.bool_),  # whole weights of few classes, in records; see `histogram`
+        ("max_features", np.int64),
+        ("min_samples_split", np.int64),
+        ("min_samples_leaf", np.int64),
+        ("max_depth", np.int64),
+        ("max_leaf_nodes", np.int64),  # -1: depth first
+        ("min_weight_leaf", np.float64),
+        ("min_impurity_decrease", np.float64),
+        ("total_weight", np.float64),
+    ]
+)
+"""When to split, and by what. A record, since Numba takes long to compile what has long tuples."""
 
-    kind: int
-    n_classes: int  # 0 for regression
-    counted: bool  # whole weights of few classes, in records; see `histogram`
-    max_features: int
-    min_samples_split: int
-    min_samples_leaf: int
-    max_depth: int
-    max_leaf_nodes: int  # -1: depth first
-    random: bool  # one threshold a feature, drawn at random
-    min_weight_leaf: float
-    min_impurity_decrease: float
-    total_weight: float
+PAD = np.dtype(
+    [
+        ("bins", np.uint8, BINS),
+        ("mask", np.uint64, 4),
+        ("w_left", np.float64, BINS),  # these five: see `tally` and `judge`
+        ("n_left", np.float64, BINS),
+        ("of_left", np.float64, BINS),
+        ("of_right", np.float64, BINS),
+        ("value", np.float64, BINS),
+        ("w_node", np.float64, 1),
+        ("state", np.uint32, 1),  # of the random numbers
+    ]
+)
+"""What every node uses anew, of a length that is known."""
 
 
 class Table(NamedTuple):
@@ -47,6 +67,7 @@ class Table(NamedTuple):
     high: np.ndarray
     edges: np.ndarray  # float64 (p, 256)
     local: np.ndarray  # uint8 (p, room): the bins of one subtree's rows
+    random: int | None  # one threshold a feature, drawn at random; None: the best of all
 
 
 class Held(NamedTuple):
@@ -61,21 +82,13 @@ class Held(NamedTuple):
 class Work(NamedTuple):
     """Arrays that every node uses anew."""
 
+    pad: Any  # PAD
     counts: np.ndarray  # uint64, flat: see `histogram`
     sums: np.ndarray  # float64, flat
-    bins: np.ndarray  # uint8 (256,)
-    mask: np.ndarray  # uint64 (4,)
-    w_left: np.ndarray  # float64 (256,) each: see `tally`
-    n_left: np.ndarray
-    of_left: np.ndarray
-    of_right: np.ndarray
-    value: np.ndarray
-    w_node: np.ndarray  # float64 (1,)
     left: np.ndarray  # float64 (n_classes,) or (1,)
     total: np.ndarray
     features: np.ndarray  # int64 (p,)
     constants: np.ndarray
-    state: np.ndarray  # uint32 (1,)
 
 
 class Split(NamedTuple):
@@ -102,16 +115,15 @@ def draw(state):
     return np.int64(s) % np.int64(2147483648)
 
 
-@inner
-def _best_of(low, high, rule, work, n_bins, n_rows, best):
+def _best_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
     """The best split of one feature, if it beats the proxy `best`.
 
     Returns
     -------
     tuple
-        Proxy, last bin on the left, first bin on the right (-1: only missing values), missing_left.
+        Proxy, last bin on the left, first bin on the right (-1: only missing values), missing_left, 0.
     """
-    missing = work.bins[n_bins - 1] == MISSING
+    missing = work.pad.bins[n_bins - 1] == MISSING
     present = n_bins - 1 if missing else n_bins
     found, before, after, side = best, np.int64(-1), np.int64(-1), False
     for search in range(2 if missing else 1):  # missing values on the right, then on the left
@@ -119,45 +131,44 @@ def _best_of(low, high, rule, work, n_bins, n_rows, best):
         last = present if missing and search == 0 else present - 1
         judge(rule.kind, work, np.int64(0), np.int64(last))
         for k in range(last):
-            if not work.value[k] > found:
+            if not work.pad.value[k] > found:
                 continue
-            then, here = np.int64(-1), np.int64(work.bins[k])
+            then, here = np.int64(-1), np.int64(work.pad.bins[k])
             if k + 1 < present:
-                then = np.int64(work.bins[k + 1])
+                then = np.int64(work.pad.bins[k + 1])
                 if low[then] <= np.float32(high[here] + _SAME):
                     continue
             if _allowed(rule, work, k, n_rows):
-                found, before, after = work.value[k], here, then
-                side = search == 1 if missing else 2.0 * work.n_left[k] > n_rows
-    return found, before, after, side
+                found, before, after = work.pad.value[k], here, then
+                side = search == 1 if missing else 2.0 * work.pad.n_left[k] > n_rows
+    return found, before, after, side, 0.0
 
 
 @inner
 def _allowed(rule, work, k, n_rows):
-    w_left, n_left = work.w_left[k], work.n_left[k]
+    w_left, n_left = work.pad.w_left[k], work.pad.n_left[k]
     return (
         n_left >= rule.min_samples_leaf
         and n_rows - n_left >= rule.min_samples_leaf
         and w_left >= rule.min_weight_leaf
-        and work.w_node[0] - w_left >= rule.min_weight_leaf
+        and work.pad.w_node[0] - w_left >= rule.min_weight_leaf
     )
 
 
-@inner
-def _random_of(low, high, edges, rule, work, n_bins, n_rows, best):
+def _random_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
     """A random split of one feature, if it beats the proxy `best`.
 
     Returns
     -------
     tuple
-        Proxy, last bin on the left, missing_left, threshold.
+        Proxy, last bin on the left, -1, missing_left, threshold.
     """
-    bins = work.bins
+    bins = work.pad.bins
     missing = bins[n_bins - 1] == MISSING
     present = n_bins - 1 if missing else n_bins
     least, greatest = np.float64(low[bins[0]]), np.float64(high[bins[present - 1]])
-    threshold = (greatest - least) * np.float64(draw(work.state)) / 2147483647.0 + least
-    side = missing and draw(work.state) % 2 == 1
+    threshold = (greatest - least) * np.float64(draw(work.pad.state)) / 2147483647.0 + least
+    side = missing and draw(work.pad.state) % 2 == 1
     if threshold == greatest:
         threshold = least
     last = np.int64(-1)
@@ -174,9 +185,10 @@ def _random_of(low, high, edges, rule, work, n_bins, n_rows, best):
     tally(rule, work, -1 if side else 0, present)
     judge(rule.kind, work, np.int64(last), np.int64(last + 1))
     if not _allowed(rule, work, last, n_rows):
-        return best, np.int64(-1), False, threshold
-    more = 2.0 * work.n_left[last] > n_rows
-    return work.value[last], np.int64(bins[last]), side if missing else more, threshold
+        return best, np.int64(-1), np.int64(-1), False, threshold
+    if not missing:
+        side = 2.0 * work.pad.n_left[last] > n_rows
+    return work.pad.value[last], np.int64(bins[last]), np.int64(-1), side, threshold
 
 
 @inner
@@ -281,7 +293,7 @@ def search(codes, table, held, rule, work, start, end, n_known):
     before, after, missing_left, threshold = np.int64(-1), np.int64(-1), False, 0.0
     while f_i > n_constant and (visited < rule.max_features or visited <= found + drawn):
         visited += 1
-        f_j = drawn + draw(work.state) % (f_i - found - drawn)
+        f_j = drawn + draw(work.pad.state) % (f_i - found - drawn)
         if f_j < n_known:
             features[drawn], features[f_j] = features[f_j], features[drawn]
             drawn += 1
@@ -290,25 +302,32 @@ def search(codes, table, held, rule, work, start, end, n_known):
         feature = features[f_j]
         n_bins = histogram(codes[feature], held, start, end, rule, work)
         low, high = table.low[feature], table.high[feature]
-        if _is_constant(low, high, work.bins, n_bins):
+        if _is_constant(low, high, work.pad.bins, n_bins):
             features[f_j], features[n_constant] = features[n_constant], feature
             found += 1
             n_constant += 1
         else:
             f_i -= 1
             features[f_i], features[f_j] = feature, features[f_i]
-            a, at = np.int64(-1), 0.0
-            if rule.random:
-                own = table.edges[feature]
-                value, b, left, at = _random_of(low, high, own, rule, work, n_bins, n, best)
-            else:
-                value, b, a, left = _best_of(low, high, rule, work, n_bins, n, best)
+            value, b, a, left, at = _split_of(
+                table.random, low, high, table.edges[feature], rule, work, n_bins, n, best
+            )
             if value > best:
                 best, feature_of, before, after = value, feature, b, a
                 missing_left, threshold = left, at
         clear(rule, work, n_bins)
     _remember(features, work.constants, n_known, n_constant)
     return feature_of, before, after, missing_left, threshold, n_constant
+
+
+def _split_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
+    """The best or a random split of one feature, by the type of `random`: only one is compiled."""
+    raise NotImplementedError
+
+
+@_overload(_split_of, jit_options={"error_model": "numpy", "_nrt": False})
+def _split_by_type(random, low, high, edges, rule, work, n_bins, n_rows, best):
+    return _best_of if isinstance(random, types.NoneType) else _random_of
 
 
 @inner
@@ -340,15 +359,15 @@ def divide(codes, table, held, rule, work, start, end, square, here, found):
     if feature < 0:
         nothing: Any = np.int64(0)
         return Split(nothing, 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
-    if not rule.random and after < 0:
+    if table.random is None and after < 0:
         threshold, cut = np.inf, np.int64(MISSING - 1)
     else:
-        if not rule.random:
+        if table.random is None:
             threshold = np.float64(table.high[feature, before]) / 2.0
             threshold += np.float64(table.low[feature, after]) / 2.0
         threshold, cut = _border(table, feature, before, threshold)
     pos = _partition(codes[feature], held, rule.counted, start, end, cut, missing_left)
-    weight = work.w_node[0]
+    weight = work.pad.w_node[0]
     w_left, square_left = totals(held, start, pos, rule, work.left)
     w_right = weight - w_left
     on_left = impurity(rule.kind, work.left, w_left, square_left, held, start, pos)
@@ -363,20 +382,14 @@ def divide(codes, table, held, rule, work, start, end, square, here, found):
 def workspace(n_features: int, n_classes: int, counted: bool, seed: int) -> Work:
     """The arrays that every node uses anew, and the state of the random numbers."""
     stride = n_classes + 1 if n_classes > 0 else 3
+    pad = np.zeros(1, PAD)[0]
+    pad["state"] = seed
     return Work(
+        pad,
         np.zeros(BINS * n_classes if counted else 0, np.uint64),
         np.zeros(0 if counted else BINS * stride),
-        np.empty(BINS, np.uint8),
-        np.empty(4, np.uint64),
-        np.empty(BINS),
-        np.empty(BINS),
-        np.empty(BINS),
-        np.empty(BINS),
-        np.empty(BINS),
-        np.empty(1),
         np.zeros(max(n_classes, 1)),
         np.zeros(max(n_classes, 1)),
         np.arange(n_features),
         np.empty(n_features, np.int64),
-        np.array([seed], np.uint32),
     )

@@ -2,6 +2,9 @@
 
 A bin is a byte. Bin ``i`` of a column holds the values ``edges[i - 1] < x <= edges[i]``; missing values
 have a bin of their own. Columns are feature-major: all bytes of a column lie side by side.
+
+The rows of a tree are words of 64 bits (see `histogram`). Where their weights are whole numbers, a
+histogram is of whole numbers too, one addition a row.
 """
 
 # Kernels are not Python: Numba gives them their types.
@@ -164,7 +167,7 @@ def histogram(column, held, start, end, rule, work):
     Returns
     -------
     int
-        How many bins occur; they stand in ``work.bins``, ascending.
+        How many bins occur; they stand in ``work.pad.bins``, ascending.
     """
     records, real, counts, sums = held.records, held.real, work.counts, work.sums
     classes = np.uint64(rule.n_classes)
@@ -192,7 +195,7 @@ def histogram(column, held, start, end, rule, work):
 
 @inner
 def _bins_of_rows(column, records, start, end, work):
-    mask, bins, found = work.mask, work.bins, 0
+    mask, bins, found = work.pad.mask, work.pad.bins, 0
     for k in range(4):
         mask[k] = 0
     for i in range(np.uint64(start), np.uint64(end)):
@@ -209,7 +212,7 @@ def _bins_of_rows(column, records, start, end, work):
 
 @inner
 def _bins_of_cells(rule, work):
-    counts, sums, bins, found = work.counts, work.sums, work.bins, 0
+    counts, sums, bins, found = work.counts, work.sums, work.pad.bins, 0
     classes = np.uint64(rule.n_classes)
     for b in range(np.uint64(BINS)):
         if rule.counted:
@@ -232,7 +235,7 @@ def clear(rule, work, n_bins):
     classes = np.uint64(rule.n_classes)
     stride = classes + np.uint64(1) if rule.n_classes > 0 else np.uint64(3)
     for k in range(n_bins):
-        b = np.uint64(work.bins[k])
+        b = np.uint64(work.pad.bins[k])
         if rule.counted:
             for c in range(classes):
                 work.counts[b * classes + c] = np.uint64(0)

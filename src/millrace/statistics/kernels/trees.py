@@ -1,7 +1,8 @@
 """Whole decision trees over binned rows: depth first, or the best leaf first.
 
 Twins of ``DepthFirstTreeBuilder`` and ``BestFirstTreeBuilder`` in scikit-learn 1.9's ``_tree.pyx``, down
-to the order in which leaves of equal improvement leave the heap.
+to the order in which leaves of equal improvement leave the heap. Depth first, a subtree is finished
+before the next begins: once it is small enough, its bins are copied, to stay in the cache.
 """
 
 # Kernels are not Python: Numba gives them their types.
@@ -42,7 +43,7 @@ def _open(held, rule, work, nodes, values, at, row, inherited):
     """
     start, end, depth, parent = row[0], row[1], row[2], row[3]
     weight, square = totals(held, start, end, rule, work.total)
-    work.w_node[0] = weight
+    work.pad.w_node[0] = weight
     here = inherited
     if parent < 0:
         here = impurity(rule.kind, work.total, weight, square, held, start, end)
