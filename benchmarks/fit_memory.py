@@ -144,7 +144,7 @@ def grid(chosen: harness.Options) -> Case:
 
     import millrace as mr
 
-    n = 200_000
+    n = 200_000 if chosen.full else 50_000
     X, y, _ = data(n, "float64")
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(X[:, :10], columns=[f"x{j}" for j in range(10)])
@@ -200,8 +200,9 @@ def checkpointed(chosen: harness.Options) -> Case:
 
     import millrace as mr
 
-    X, _, c = data(4_000_000, "float32")
-    case = Case("LogisticRegression on 4M x 28 with a checkpoint")
+    n = 4_000_000 if chosen.full else 1_000_000
+    X, _, c = data(n, "float32")
+    case = Case(f"LogisticRegression on {n:,} x 28 with a checkpoint")
     without = "without a checkpoint"
 
     def kept(_: Any) -> None:
