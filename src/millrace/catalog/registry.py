@@ -286,10 +286,14 @@ def inverts(*public_names: str) -> Callable[[Inverse], Inverse]:
 @cache
 def _discover() -> None:
     """Import every module below this package: a converter exists by standing in a file."""
-    package = importlib.import_module("millrace.catalog")
-    for info in pkgutil.walk_packages(package.__path__, "millrace.catalog."):
-        if info.name.rsplit(".", 1)[1] not in ("registry", "translate"):
-            _REGISTRY.modules[info.name] = importlib.import_module(info.name)
+    _REGISTRY.modules.update(modules_below("millrace.catalog", ("registry", "translate")))
+
+
+def modules_below(package: str, but: Sequence[str]) -> dict[str, ModuleType]:
+    """Import every module below a package, but for those of these last names."""
+    found = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+    names = [info.name for info in found if info.name.rsplit(".", 1)[1] not in but]
+    return {name: importlib.import_module(name) for name in names}
 
 
 def registered() -> dict[str, Converter]:
@@ -301,11 +305,16 @@ def registered() -> dict[str, Converter]:
 def examples() -> Iterator[tuple[str, Example]]:
     """``(module, example)`` of every converter module; nothing is fitted yet."""
     _discover()
-    for name, module in sorted(_REGISTRY.modules.items()):
+    yield from examples_of(_REGISTRY.modules, "millrace.catalog.")
+
+
+def examples_of(modules: Mapping[str, ModuleType], prefix: str) -> Iterator[tuple[str, Any]]:
+    """``(module, example)`` of what each module's own ``examples()`` yields; names without the prefix."""
+    for name, module in sorted(modules.items()):
         make = getattr(module, "examples", None)
         if isinstance(make, FunctionType) and make.__module__ == name:
             for example in make():
-                yield name.removeprefix("millrace.catalog."), example
+                yield name.removeprefix(prefix), example
 
 
 def public_name(cls: type) -> str:
@@ -376,9 +385,14 @@ def _registered_name(cls: type) -> str | None:
             not overrides or name in _REGISTRY.whole_families
         ):
             return name
-        overrides = overrides or any(
-            inspect.isfunction(v) or isinstance(v, property)
-            for k, v in vars(base).items()
-            if k not in ("__init__", "__repr__")
-        )
+        overrides = overrides or has_methods(base)
     return None
+
+
+def has_methods(cls: type) -> bool:
+    """Whether a class itself, not its bases, defines more than how it is made and shown."""
+    return any(
+        inspect.isfunction(v) or isinstance(v, property)
+        for k, v in vars(cls).items()
+        if k not in ("__init__", "__repr__")
+    )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, TypeAlias
 
+from millrace.catalog.registry import examples_of, has_methods, modules_below, public_name
 from millrace.solvers.rows import Request, Rows
 
 Solver: TypeAlias = Callable[
@@ -108,10 +105,7 @@ def solves(*public_names: str, weight: bool = False) -> Callable[[Solver], Solve
 @cache
 def _discover() -> None:
     """Import every module below this package: a solver exists by standing in a file."""
-    package = importlib.import_module("millrace.solvers")
-    for info in pkgutil.walk_packages(package.__path__, "millrace.solvers."):
-        if info.name.rsplit(".", 1)[1] not in ("registry", "rows"):
-            _REGISTRY.modules[info.name] = importlib.import_module(info.name)
+    _REGISTRY.modules.update(modules_below("millrace.solvers", ("registry", "rows")))
 
 
 def registered() -> dict[str, Solver]:
@@ -123,11 +117,7 @@ def registered() -> dict[str, Solver]:
 def examples() -> Iterator[tuple[str, Example]]:
     """``(module, example)`` of every solver module; nothing is fitted yet."""
     _discover()
-    for name, module in sorted(_REGISTRY.modules.items()):
-        make = getattr(module, "examples", None)
-        if isinstance(make, FunctionType) and make.__module__ == name:
-            for example in make():
-                yield name.removeprefix("millrace.solvers."), example
+    yield from examples_of(_REGISTRY.modules, "millrace.solvers.")
 
 
 def lookup(cls: type) -> Solver | None:
@@ -144,22 +134,8 @@ def takes_weight(cls: type) -> bool:
 def _registered_name(cls: type) -> str | None:
     _discover()
     for base in cls.__mro__:
-        if (name := _public_name(base)) in _REGISTRY.solvers:
+        if (name := public_name(base)) in _REGISTRY.solvers:
             return name
-        if any(
-            inspect.isfunction(v) or isinstance(v, property)
-            for k, v in vars(base).items()
-            if k not in ("__init__", "__repr__")
-        ):
+        if has_methods(base):
             return None
     return None
-
-
-def _public_name(cls: type) -> str:
-    """The shortest import path of a class: ``sklearn.linear_model.Ridge``."""
-    parts = cls.__module__.split(".")
-    for length in range(1, len(parts) + 1):
-        path = ".".join(parts[:length])
-        if getattr(sys.modules.get(path), cls.__name__, None) is cls:
-            return f"{path}.{cls.__name__}"
-    return f"{cls.__module__}.{cls.__qualname__}"
