@@ -40,6 +40,8 @@ def test_the_fitted_object_is_that_of_the_source(
     if form == "file":
         X, y, table, target = as_file(X, y, tmp_path)
     expected, warned = noted(lambda: oracle(example, estimator, X, y, given.get("weight")))
+    if module.startswith("resident."):
+        given["in_memory"] = True
     _, ours_warned = noted(lambda: fit(estimator, table, target, progress=False, **given))
     assert ours_warned <= warned, "a warning that the source does not give"
     if example.quality is not None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from millrace.errors import FitError
-from millrace.solvers.registry import Decline, lookup, takes_weight
+from millrace.solvers.registry import Decline, lookup, lookup_resident, takes_weight
 from millrace.solvers.rows import Rows
-from millrace.statistics.collect import Collect
+from millrace.statistics.collect import Collect, as_matrix
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
     if hasattr(estimator, "partial_fit"):
         found.append(Way("batch by batch through partial_fit", _by_partial_fit))
     if in_memory:
+        if lookup_resident(type(estimator)) is not None:
+            found.append(Way("in memory by its solver", _resident))
         found.append(Way("in memory", _in_memory))
     return found or [Way("", _refuse, notable=False)]
 
@@ -97,6 +99,14 @@ def _in_memory(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, A
     target = () if found.y is None else (found.y,)
     copied: Any = clone(estimator)
     return _learned(copied.fit(found.X, *target, **given))
+
+
+def _resident(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
+    solver = lookup_resident(type(estimator))
+    if solver is None or (rows.weighted and not takes_weight(type(estimator), in_memory=True)):
+        raise Decline("its solver takes no sample weights")
+    found = yield rows.ask(Collect())
+    return solver(estimator, as_matrix(found.X), found.y, found.weight)
 
 
 def _learned(fitted: Any) -> dict[str, Any]:

@@ -14,9 +14,20 @@ A solver is a generator, found by standing in a file below this package::
 It yields one request or a list of requests, which the same sweep answers: ``rows.ask(statistic)`` for
 a statistic, ``rows.fit(step)`` for another estimator, fitted. It returns the attributes by name;
 ``n_features_in_`` and ``feature_names_in_`` are set for it.
+
+An estimator that no statistic sums up (neighbours, kernels) has a *resident* solver in ``resident/``: a
+plain function of the rows in memory.
 """
 
-from millrace.solvers.registry import Decline, Example, examples, lookup, registered, solves
+from millrace.solvers.registry import (
+    Decline,
+    Example,
+    examples,
+    lookup,
+    registered,
+    resident,
+    solves,
+)
 from millrace.solvers.rows import Ask, Fit, Rows, Stage
 
 __all__ = [
@@ -29,5 +40,6 @@ __all__ = [
     "examples",
     "lookup",
     "registered",
+    "resident",
     "solves",
 ]

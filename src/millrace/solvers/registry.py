@@ -19,6 +19,13 @@ Solver: TypeAlias = Callable[
 The estimator is not changed by its solver; the attributes are set on it at the end.
 """
 
+Resident: TypeAlias = Callable[[Any, Any, Any, Any], Mapping[str, Any]]
+"""``(estimator, X, y, sample_weight)`` -> the fitted attributes by name, for rows that are in memory.
+
+`X` is a C-contiguous matrix of float32 or float64, or CSR, infinities and NaN as they are;
+`y` is an array or None. It changes none of them, and not the estimator.
+"""
+
 
 class Decline(Exception):
     """These parameters, or this kind of data, cannot be streamed: the reason.
@@ -77,29 +84,66 @@ class Example:
 @dataclass
 class _Registry:
     solvers: dict[str, Solver] = field(default_factory=dict)
+    residents: dict[str, Resident] = field(default_factory=dict)
     weighted: set[str] = field(default_factory=set)
+    equivalent: set[str] = field(default_factory=set)
     modules: dict[str, ModuleType] = field(default_factory=dict)
 
 
 _REGISTRY = _Registry()
 
 
-def solves(*public_names: str, weight: bool = False) -> Callable[[Solver], Solver]:
+def solves(
+    *public_names: str, weight: bool = False, equivalent: bool = False
+) -> Callable[[Solver], Solver]:
     """Register a solver for the classes of these public names.
 
-    `weight` says that it takes sample weights (its statistics read ``batch.weight``).
+    `weight` says that it takes sample weights (its statistics read ``batch.weight``); `equivalent` that
+    what it fits is of the same quality as the source's, and not the same object within its bound.
     """
 
     def register(solver: Solver) -> Solver:
-        for name in public_names:
-            if name in _REGISTRY.solvers:
-                raise ValueError(f"two solvers for {name}")
-            _REGISTRY.solvers[name] = solver
-            if weight:
-                _REGISTRY.weighted.add(name)
+        _add(_REGISTRY.solvers, public_names, solver, weight, equivalent)
         return solver
 
     return register
+
+
+def resident(
+    *public_names: str, weight: bool = False, equivalent: bool = False
+) -> Callable[[Resident], Resident]:
+    """Register a solver that needs all rows in memory, for estimators that no statistic sums up.
+
+    Where a class has both, a table is fitted by the one that `solves`, and rows that are in memory
+    anyway by this one. It may raise `Decline`, before it does any work.
+    """
+
+    def register(solver: Resident) -> Resident:
+        _add(_REGISTRY.residents, public_names, solver, weight, equivalent)
+        return solver
+
+    return register
+
+
+def _add(
+    registered: dict[str, Any],
+    public_names: Sequence[str],
+    solver: Any,
+    weight: bool,
+    equivalent: bool,
+) -> None:
+    for name in public_names:
+        if name in registered:
+            raise ValueError(f"two solvers for {name}")
+        registered[name] = solver
+        if weight:
+            _REGISTRY.weighted.add(_kind(registered, name))
+        if equivalent:
+            _REGISTRY.equivalent.add(_kind(registered, name))
+
+
+def _kind(registered: dict[str, Any], name: str) -> str:
+    return f"{name} resident" if registered is _REGISTRY.residents else name
 
 
 @cache
@@ -122,20 +166,35 @@ def examples() -> Iterator[tuple[str, Example]]:
 
 def lookup(cls: type) -> Solver | None:
     """The solver of a class, or of a base class of which it overrides no method."""
-    name = _registered_name(cls)
-    return _REGISTRY.solvers[name] if name else None
+    return _REGISTRY.solvers.get(_registered_name(cls, _REGISTRY.solvers))
 
 
-def takes_weight(cls: type) -> bool:
+def lookup_resident(cls: type) -> Resident | None:
+    """The solver for rows in memory, as `lookup`."""
+    return _REGISTRY.residents.get(_registered_name(cls, _REGISTRY.residents))
+
+
+def takes_weight(cls: type, *, in_memory: bool = False) -> bool:
     """Whether the solver of a class takes sample weights."""
-    return _registered_name(cls) in _REGISTRY.weighted
+    return _says(cls, _REGISTRY.weighted, in_memory)
 
 
-def _registered_name(cls: type) -> str | None:
+def is_equivalent(cls: type, *, in_memory: bool = False) -> bool:
+    """Whether the solver of a class fits another object of the same quality."""
+    return _says(cls, _REGISTRY.equivalent, in_memory)
+
+
+def _says(cls: type, names: set[str], in_memory: bool) -> bool:
+    registered: dict[str, Any] = _REGISTRY.residents if in_memory else _REGISTRY.solvers
+    return _kind(registered, _registered_name(cls, registered)) in names
+
+
+def _registered_name(cls: type, registered: Mapping[str, Any]) -> str:
+    """The name that a class is registered under; empty where it is not."""
     _discover()
     for base in cls.__mro__:
-        if (name := public_name(base)) in _REGISTRY.solvers:
+        if (name := public_name(base)) in registered:
             return name
         if has_methods(base):
-            return None
-    return None
+            break
+    return ""

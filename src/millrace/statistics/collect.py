@@ -88,6 +88,22 @@ def stacked(blocks: list[Any]) -> Any:
     return sp.vstack(blocks, "csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
 
 
+def as_matrix(X: Any) -> Any:
+    """Rows as one C-contiguous matrix of float32 or float64, or CSR, as scikit-learn would make of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A column is not numeric.
+    """
+    if sp.issparse(X):
+        return X.tocsr()
+    if hasattr(X, "columns"):
+        X = X.to_numpy()
+    kept = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
+    return np.ascontiguousarray(X, kept)
+
+
 def frame(columns: Columns) -> Any:
     """Columns as the pandas data frame that a user of scikit-learn would have read."""
     import pandas as pd
