@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from millrace import errors
+    from millrace.accel import accelerate, accelerated, report, restore
+    from millrace.accel.notebook import load_ipython_extension, unload_ipython_extension
     from millrace.compiler.build import compile
     from millrace.compiler.link import load
     from millrace.compiler.warm import warm
@@ -26,17 +28,23 @@ _HOMES = {
     "Folds": "millrace.data.splits",
     "Table": "millrace.data.table",
     "TrainResult": "millrace.training.result",
+    "accelerate": "millrace.accel.session",
+    "accelerated": "millrace.accel.session",
     "compile": "millrace.compiler.build",
     "cross_validate": "millrace.fitting.validate",
     "fit": "millrace.fitting.fit",
     "fit_report": "millrace.fitting.report",
     "get_threads": "millrace.runtime.pool",
     "load": "millrace.compiler.link",
+    "load_ipython_extension": "millrace.accel.notebook",
     "plan": "millrace.fitting.fit",
+    "report": "millrace.accel.show",
+    "restore": "millrace.accel.session",
     "scan": "millrace.data",
     "search": "millrace.fitting.search",
     "set_threads": "millrace.runtime.pool",
     "train": "millrace.training.train",
+    "unload_ipython_extension": "millrace.accel.notebook",
     "warm": "millrace.compiler.warm",
 }
 __all__ = [
@@ -45,6 +53,8 @@ __all__ = [
     "Folds",
     "Table",
     "TrainResult",
+    "accelerate",
+    "accelerated",
     "compile",
     "cross_validate",
     "errors",
@@ -52,11 +62,15 @@ __all__ = [
     "fit_report",
     "get_threads",
     "load",
+    "load_ipython_extension",
     "plan",
+    "report",
+    "restore",
     "scan",
     "search",
     "set_threads",
     "train",
+    "unload_ipython_extension",
     "warm",
 ]
 

@@ -85,6 +85,20 @@ def fit(
     return estimator
 
 
+def fit_by_solvers(estimator: Any, X: Any, y: Any = None, weight: Any = None) -> None:
+    """Fit from rows in memory as `fit` does, but by solvers alone, resident ones first.
+
+    Raises
+    ------
+    NotStreamableError
+        A step has no solver, or its solver declines.
+    FitError
+        As of `fit`.
+    """
+    with session(X, y, weight=weight, only_solvers=True, progress=False) as run:
+        run.fit([Fit(estimator, run.data.rows())])
+
+
 def plan(
     estimator: Any,
     table: Any,
@@ -141,10 +155,14 @@ def session(
     memory: str | int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     in_memory: bool = False,
+    only_solvers: bool = False,
     progress: bool | Progress = True,
     identity: str = "",
 ) -> Generator[Session]:
-    """Open a table for fitting and close everything afterwards."""
+    """Open a table for fitting and close everything afterwards.
+
+    With `only_solvers`, an estimator that would be fitted by its own methods is refused.
+    """
     begun = now()
     opened = table if isinstance(table, Table) else scan(table)
     if opened.n_rows == 0:
@@ -161,8 +179,10 @@ def session(
     with progress_bar(progress) as bar, one_thread_of_blas:
         try:
             engine = Engine(data, report, threads, log, bar)
-            yield Session(data, engine, Tasks(in_memory, report.notes), report)
+            yield Session(data, engine, Tasks(in_memory, report.notes, only_solvers), report)
         finally:
             kept.close()
             report.seconds = now() - begun
             report.peak_memory = peak_memory()
+            if log is not None:
+                log.close()

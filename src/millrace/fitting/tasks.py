@@ -71,11 +71,16 @@ class After:
 
 
 class Tasks:
-    """All estimators of one call, each pair of parameters and rows once."""
+    """All estimators of one call, each pair of parameters and rows once.
 
-    def __init__(self, in_memory: bool, notes: list[tuple[str, str, str]]) -> None:
+    `in_memory` and `only_solvers` are those of `ways`.
+    """
+
+    def __init__(
+        self, in_memory: bool, notes: list[tuple[str, str, str]], only_solvers: bool = False
+    ) -> None:
         self._tasks: dict[str, Task] = {}
-        self._in_memory = in_memory
+        self._in_memory, self._only_solvers = in_memory, only_solvers
         self._notes = notes
 
     def add(self, request: Fit) -> Task:
@@ -86,7 +91,7 @@ class Tasks:
                 if task.done is not None:
                     _copy_attributes(task.request.step, request.step)
             return task
-        left = ways(request.step, request.rows, self._in_memory)
+        left = ways(request.step, request.rows, self._in_memory, self._only_solvers)
         task = Task(request, left, left[0].begin(request.step, request.rows))
         self._tasks[request.key] = task
         if lookup(type(request.step)) is None and left[0].notable:

@@ -32,25 +32,34 @@ class Way:
     notable: bool = True
 
 
-def ways(estimator: Any, rows: Rows, in_memory: bool) -> list[Way]:
-    """All ways that there are for an estimator; the last one declines where none is left."""
+def ways(estimator: Any, rows: Rows, in_memory: bool, only_solvers: bool = False) -> list[Way]:
+    """All ways that there are for an estimator; the last one declines where none is left.
+
+    `only_solvers` leaves out the ways that fit by the estimator's own methods; the rows may then be all
+    in memory.
+    """
     found: list[Way] = []
     solver = lookup(type(estimator))
+    in_memory_solver = lookup_resident(type(estimator)) is not None and (in_memory or only_solvers)
     if not rows.target and _needs_target(estimator):
         raise FitError.target_needed(type(estimator).__name__)
     if rows.weighted and not _has_weight(estimator):
         raise FitError.at(rows.path, type(estimator).__name__, "it takes no sample weights")
+    if only_solvers and in_memory_solver:
+        found.append(_BY_RESIDENT)
     if solver is not None:
         fits = not rows.weighted or takes_weight(type(estimator))
         found.append(Way("by its solver", solver if fits else _unweighted_only, notable=False))
     elif _is_stateless(estimator):
         way = "on its first rows, since it learns nothing from them"
         found.append(Way(way, _on_head, notable=False))
+    if only_solvers:
+        return found or [Way("", _refuse, notable=False)]
     if hasattr(estimator, "partial_fit"):
         found.append(Way("batch by batch through partial_fit", _by_partial_fit))
+    if in_memory_solver:
+        found.append(_BY_RESIDENT)
     if in_memory:
-        if lookup_resident(type(estimator)) is not None:
-            found.append(Way("in memory by its solver", _resident))
         found.append(Way("in memory", _in_memory))
     return found or [Way("", _refuse, notable=False)]
 
@@ -107,6 +116,9 @@ def _resident(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, An
         raise Decline("its solver takes no sample weights")
     found = yield rows.ask(Collect())
     return solver(estimator, as_matrix(found.X), found.y, found.weight)
+
+
+_BY_RESIDENT = Way("in memory by its solver", _resident)
 
 
 def _learned(fitted: Any) -> dict[str, Any]:

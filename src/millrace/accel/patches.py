@@ -1,0 +1,121 @@
+"""Doors in scikit-learn's classes, put in and taken out."""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from millrace.accel.calls import Call, Door, inside, through
+from millrace.accel.doors import doors_of
+
+_MISSING = object()
+
+
+@dataclass
+class _Patched:
+    """What stood in the classes before: ``(class, method)`` -> the entry of its ``__dict__``, or none."""
+
+    before: dict[tuple[type, str], Any] = field(default_factory=dict)
+    on: bool = False
+
+
+_PATCHED = _Patched()
+
+
+def installed() -> bool:
+    """Whether the doors are in."""
+    return _PATCHED.on
+
+
+def install() -> None:
+    """Put doors into the classes of scikit-learn that are imported, and of modules to come."""
+    if _PATCHED.on:
+        return
+    _PATCHED.on = True
+    for name in [n for n in sys.modules if n.startswith("sklearn.")]:
+        _patch_module(sys.modules[name])
+    sys.meta_path.insert(0, _AfterImport())
+
+
+def uninstall() -> None:
+    """Take all doors out."""
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _AfterImport)]
+    for (cls, method), entry in _PATCHED.before.items():
+        if entry is _MISSING:
+            delattr(cls, method)
+        else:
+            setattr(cls, method, entry)
+    _PATCHED.before.clear()
+    _PATCHED.on = False
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Patches the classes of a scikit-learn module as soon as it is imported."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if not fullname.startswith("sklearn."):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            return None
+        execute = spec.loader.exec_module
+
+        def and_patch(module: ModuleType) -> None:
+            execute(module)
+            if _PATCHED.on:
+                _patch_module(module)
+
+        spec.loader.exec_module = and_patch  # type: ignore[method-assign]
+        return spec
+
+
+def _patch_module(module: ModuleType) -> None:
+    """Put doors into the classes that a module defines."""
+    for cls in list(vars(module).values()):
+        if isinstance(cls, type) and cls.__module__ == module.__name__:
+            for method, door in doors_of(cls):
+                _patch(cls, method, door)
+
+
+def _patch(cls: type, method: str, door: Door) -> None:
+    if (cls, method) in _PATCHED.before:
+        return
+    found = inspect.getattr_static(cls, method, None)
+    original = getattr(found, "__millrace_original__", found)
+    if (entry := _with_door(original, method, door)) is None:
+        return
+    _PATCHED.before[cls, method] = vars(cls).get(method, _MISSING)
+    setattr(cls, method, entry)
+
+
+def _with_door(original: Any, method: str, door: Door) -> Any:
+    """A function, or one behind ``available_if``, with a door before it; None for anything else."""
+    if inspect.isfunction(original):
+        return _function(original, method, door)
+    if hasattr(original, "check") and inspect.isfunction(getattr(original, "fn", None)):
+        entry = type(original)(
+            _function(original.fn, method, door), original.check, original.attribute_name
+        )
+        entry.__millrace_original__ = original
+        return entry
+    return None
+
+
+def _function(original: Callable[..., Any], method: str, door: Door) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def with_door(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if inside(self):
+            return original(self, *args, **kwargs)
+        return through(door, Call(self, method, original, args, kwargs))
+
+    with_door.__millrace_original__ = original  # type: ignore[attr-defined]
+    return with_door
