@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 
-_LIBRARIES = ("millrace", "sklearn", "joblib", "imblearn", "mlxtend", "skrub")
+_LIBRARIES = frozenset(
+    ("millrace", "sklearn", "joblib", "imblearn", "mlxtend", "skrub", "concurrent", "multiprocessing",
+     "threading", "contextlib", "runpy")
+)  # fmt: skip
 """Packages whose code is not the user's: a call site is the nearest line outside them."""
 
 
@@ -116,13 +120,40 @@ class Records:
 RECORDS = Records()
 
 
+def merged(parts: Sequence[list[tuple[Key, Line]]]) -> list[tuple[Key, Line]]:
+    """Lines of several processes, those with one key added up."""
+    total: dict[Key, Line] = {}
+    for key, line in (one for part in parts for one in part):
+        into = total.setdefault(key, Line())
+        into.calls += line.calls
+        into.rows, into.columns = max((into.rows, into.columns), (line.rows, line.columns))
+        into.seconds += line.seconds
+        into.estimated += line.estimated
+        into.measured += line.measured
+    return list(total.items())
+
+
+@dataclass
+class _Default:
+    """The site of calls that no line of the user's code makes: those of tasks in a worker process."""
+
+    site: Site | None = None
+
+
+DEFAULT = _Default()
+
+
 def site() -> Site:
-    """The nearest line of the calling stack that is not in a library."""
+    """Where the user's code makes the call that is being answered."""
+    return user_site() or DEFAULT.site or Site("", 0)
+
+
+def user_site() -> Site | None:
+    """The nearest line of the calling stack that is not in a library; None where all are."""
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    last = frame
     while frame is not None:
-        last = frame
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES:
-            break
+        package = frame.f_globals.get("__package__") or frame.f_globals.get("__name__", "")
+        if package.partition(".")[0] not in _LIBRARIES and frame.f_code.co_filename[:1] != "<":
+            return Site(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
-    return Site(last.f_code.co_filename, last.f_lineno) if last else Site("", 0)
+    return None

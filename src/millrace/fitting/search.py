@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from millrace.data.splits import Folds
 from millrace.fitting.candidates import with_params
-from millrace.fitting.fit import session
+from millrace.fitting.fit import Session, session
 from millrace.fitting.report import keep_report
 from millrace.fitting.scoring import scorers_of
 from millrace.fitting.sweep import now
@@ -80,24 +81,53 @@ def search(
             clone(estimator), params, n_iter=n_iter, random_state=random_state, **kept
         )  # type: ignore[arg-type]
         chosen = list(ParameterSampler(params, n_iter, random_state=random_state))  # type: ignore[arg-type]
-    candidates = [with_params(estimator, p) for p in chosen]
     with session(
         table, target, weight=weight, folds=as_folds(folds, table, target), memory=memory,
         in_memory=in_memory, progress=progress,
     ) as run:  # fmt: skip
-        evaluation = evaluate(run, candidates, scoring, return_train_score)
-        folds_made = run.data.folds
-        found.cv = found.n_splits_ = folds_made.n if folds_made else 0
-        _set_results(found, chosen, evaluation)
-        if refit:
-            begun = now()
-            best: Any = clone(with_params(estimator, found.best_params_))
-            run.fit([Fit(best, run.data.rows())])
-            found.best_estimator_, found.refit_time_ = best, now() - begun
-            if hasattr(best, "feature_names_in_"):
-                found.feature_names_in_ = best.feature_names_in_
+        _fill(found, chosen, run)
+        found.cv = found.n_splits_
     keep_report(found, run.report)
     return found
+
+
+def search_by_solvers(found: Any, chosen: Sequence[Any], X: Any, y: Any, folds: Folds) -> None:
+    """Set on a search object of scikit-learn what its own ``fit`` would, by solvers alone.
+
+    Parameters
+    ----------
+    found : GridSearchCV or RandomizedSearchCV
+    chosen : sequence of dict
+        The candidates' parameters, in its order.
+    X, y : array-like
+        Rows in memory and their target.
+    folds : Folds
+
+    Raises
+    ------
+    NotStreamableError, FitError
+        As of `millrace.fitting.fit.fit_by_solvers`; nothing is set then.
+    """
+    with session(X, y, folds=folds, only_solvers=True, progress=False) as run:
+        _fill(found, chosen, run)
+
+
+def _fill(found: Any, chosen: Sequence[Any], run: Session) -> None:
+    """Evaluate the candidates, choose the best and fit it on all rows."""
+    from sklearn.base import clone
+
+    candidates = [with_params(found.estimator, p) for p in chosen]
+    evaluation = evaluate(run, candidates, found.scoring, found.return_train_score)
+    folds_made = run.data.folds
+    found.n_splits_ = folds_made.n if folds_made else 0
+    _set_results(found, list(chosen), evaluation)
+    if found.refit:
+        begun = now()
+        best: Any = clone(with_params(found.estimator, found.best_params_))
+        run.fit([Fit(best, run.data.rows())])
+        found.best_estimator_, found.refit_time_ = best, now() - begun
+        if hasattr(best, "feature_names_in_"):
+            found.feature_names_in_ = best.feature_names_in_
 
 
 def _set_results(found: Any, chosen: list[dict[str, Any]], evaluation: Evaluation) -> None:

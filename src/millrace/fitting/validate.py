@@ -72,6 +72,28 @@ def cross_validate(
         in_memory=in_memory, progress=progress,
     ) as run:  # fmt: skip
         found = evaluate(run, [estimator], scoring, return_train_score)
+    result = _results(found, return_estimator)
+    for one in found.fits[0]:
+        keep_report(one.step, run.report)
+    result["report"] = run.report
+    return result
+
+
+def cross_validate_by_solvers(
+    estimator: Any, X: Any, y: Any, folds: Folds, scoring: Any, *, estimators: bool, train: bool
+) -> dict[str, Any]:
+    """What ``sklearn.model_selection.cross_validate`` returns, by solvers alone, for rows in memory.
+
+    Raises
+    ------
+    NotStreamableError, FitError
+        As of `millrace.fitting.fit.fit_by_solvers`.
+    """
+    with session(X, y, folds=folds, only_solvers=True, progress=False) as run:
+        return _results(evaluate(run, [estimator], scoring, train), estimators)
+
+
+def _results(found: Evaluation, estimators: bool) -> dict[str, Any]:
     fits = found.fits[0]
     n = len(fits)
     result: dict[str, Any] = {
@@ -81,11 +103,8 @@ def cross_validate(
     for part, parts in (("test", found.test), ("train", found.train)):
         for name in parts[0][0] if parts else ():
             result[f"{part}_{name}"] = np.asarray([one[name] for one in parts[0]])
-    if return_estimator:
+    if estimators:
         result["estimator"] = [f.step for f in fits]
-    for one in fits:
-        keep_report(one.step, run.report)
-    result["report"] = run.report
     return result
 
 
