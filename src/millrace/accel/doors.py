@@ -13,9 +13,10 @@ from millrace.accel.calls import Door
 
 @dataclass
 class _Registry:
-    """Method name -> the door and the test which classes have it."""
+    """Doors of methods, ``(method, door, which classes have it)``, and of functions by public name."""
 
-    doors: dict[str, tuple[Door, Callable[[str], bool]]] = field(default_factory=dict)
+    doors: list[tuple[str, Door, Callable[[str], bool]]] = field(default_factory=list)
+    functions: dict[str, Door] = field(default_factory=dict)
 
 
 _REGISTRY = _Registry()
@@ -29,8 +30,21 @@ def opens(*methods: str, of: Callable[[str], bool]) -> Callable[[Door], Door]:
     """
 
     def register(door: Door) -> Door:
-        for method in methods:
-            _REGISTRY.doors[method] = (door, of)
+        _REGISTRY.doors.extend((method, door, of) for method in methods)
+        return door
+
+    return register
+
+
+def opens_function(name: str) -> Callable[[Door], Door]:
+    """Register a door for a function of scikit-learn, by its public name.
+
+    The function has an argument ``estimator``, which is that of the call. The door finds all others in
+    ``call.kwargs``, those that were not given with their defaults.
+    """
+
+    def register(door: Door) -> Door:
+        _REGISTRY.functions[name] = door
         return door
 
     return register
@@ -50,9 +64,15 @@ def doors_of(cls: type) -> Iterator[tuple[str, Door]]:
     """``(method, door)`` for every method of a class that has one."""
     _discover()
     name = public_name_of(cls)
-    for method, (door, of) in _REGISTRY.doors.items():
+    for method, door, of in _REGISTRY.doors:
         if of(name) and hasattr(cls, method):
             yield method, door
+
+
+def door_of_function(module: str, name: str) -> Door | None:
+    """The door of a function that a module defines."""
+    _discover()
+    return _REGISTRY.functions.get(_public(module, name))
 
 
 def public_name_of(cls: type) -> str:
@@ -60,5 +80,9 @@ def public_name_of(cls: type) -> str:
 
     By its spelling alone: while a package is being imported its public names are not there yet.
     """
-    parts = [p for p in cls.__module__.split(".") if not p.startswith("_")]
-    return ".".join((*parts[:2], cls.__name__))
+    return _public(cls.__module__, cls.__name__)
+
+
+def _public(module: str, name: str) -> str:
+    parts = [p for p in module.split(".") if not p.startswith("_")]
+    return ".".join((*parts[:2], name))

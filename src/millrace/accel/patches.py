@@ -9,20 +9,30 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from functools import partial
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from millrace.accel.calls import Call, Door, inside, through
-from millrace.accel.doors import doors_of
+from millrace.accel.doors import door_of_function, doors_of
 
 _MISSING = object()
 
 
 @dataclass
 class _Patched:
-    """What stood in the classes before: ``(class, method)`` -> the entry of its ``__dict__``, or none."""
+    """What was there before.
+
+    Attributes
+    ----------
+    before : dict
+        ``(class, method)`` -> the entry of the class's ``__dict__``, or that there was none.
+    functions : dict
+        A function -> a copy of it as it was.
+    """
 
     before: dict[tuple[type, str], Any] = field(default_factory=dict)
+    functions: dict[FunctionType, FunctionType] = field(default_factory=dict)
     on: bool = False
 
 
@@ -52,7 +62,10 @@ def uninstall() -> None:
             delattr(cls, method)
         else:
             setattr(cls, method, entry)
+    for function, original in _PATCHED.functions.items():
+        _give_back(function, original)
     _PATCHED.before.clear()
+    _PATCHED.functions.clear()
     _PATCHED.on = False
 
 
@@ -80,10 +93,16 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 
 def _patch_module(module: ModuleType) -> None:
     """Put doors into the classes that a module defines."""
-    for cls in list(vars(module).values()):
-        if isinstance(cls, type) and cls.__module__ == module.__name__:
-            for method, door in doors_of(cls):
-                _patch(cls, method, door)
+    for found in list(vars(module).values()):
+        if getattr(found, "__module__", None) != module.__name__:
+            continue
+        if isinstance(found, type):
+            for method, door in doors_of(found):
+                _patch(found, method, door)
+        elif inspect.isfunction(found) and (
+            door := door_of_function(module.__name__, found.__name__)
+        ):
+            _patch_function(inspect.unwrap(found), door)
 
 
 def _patch(cls: type, method: str, door: Door) -> None:
@@ -119,3 +138,51 @@ def _function(original: Callable[..., Any], method: str, door: Door) -> Callable
 
     with_door.__millrace_original__ = original  # type: ignore[attr-defined]
     return with_door
+
+
+def _patch_function(function: FunctionType, door: Door) -> None:
+    """Change the code of a function, since other modules hold the function itself by now."""
+    if function in _PATCHED.functions or function.__code__.co_freevars:
+        return
+    original = FunctionType(function.__code__, function.__globals__, function.__name__)
+    original.__defaults__, original.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    signature = inspect.signature(function)
+
+    def run_original(_: Any, **given: Any) -> Any:
+        return original(**given)
+
+    def with_door(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        estimator = given.arguments.pop("estimator")
+        call = Call(
+            estimator,
+            function.__name__,
+            partial(run_original, estimator=estimator),
+            (),
+            given.arguments,
+        )
+        return call.run_original() if inside(estimator) else through(door, call)
+
+    _PATCHED.functions[function] = original
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__defaults__ = function.__kwdefaults__ = None
+    function.__code__ = _calling(with_door)
+
+
+def _calling(called: Callable[..., Any]) -> CodeType:
+    """Code for a function without a closure that passes its arguments on."""
+
+    def passes_on(*args: Any, **kwargs: Any) -> Any:
+        called: Any = "what is called"
+        return called(*args, **kwargs)
+
+    code = passes_on.__code__
+    constants = (called if c == "what is called" else c for c in code.co_consts)
+    return code.replace(co_consts=tuple(constants))
+
+
+def _give_back(function: FunctionType, original: FunctionType) -> None:
+    function.__code__ = original.__code__
+    function.__defaults__, function.__kwdefaults__ = original.__defaults__, original.__kwdefaults__
+    del function.__signature__  # type: ignore[attr-defined]

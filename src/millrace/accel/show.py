@@ -73,7 +73,12 @@ class Report:
             title=f"Millrace: {self.summary()}", title_justify="left", box=None, pad_edge=False
         )
         for name in HEADINGS:
-            table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
+            table.add_column(
+                name,
+                justify="right" if name in _NUMBERS else "left",
+                overflow="ellipsis" if name == "call" else "fold",
+                no_wrap=name == "call",
+            )
         for key, line in self.lines:
             table.add_row(*cells(key, line))
         console = Console(width=_width(), markup=False)

@@ -100,11 +100,12 @@ def _results(found: Evaluation, estimators: bool) -> dict[str, Any]:
         "fit_time": np.full(n, found.fit_seconds / n),
         "score_time": np.full(n, found.score_seconds / n),
     }
-    for part, parts in (("test", found.test), ("train", found.train)):
-        for name in parts[0][0] if parts else ():
-            result[f"{part}_{name}"] = np.asarray([one[name] for one in parts[0]])
     if estimators:
         result["estimator"] = [f.step for f in fits]
+    for name in found.test[0][0]:
+        for part, parts in (("test", found.test), ("train", found.train)):
+            if parts:
+                result[f"{part}_{name}"] = np.asarray([one[name] for one in parts[0]])
     return result
 
 
