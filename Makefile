@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 N      ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types unit bench docs clean
+.PHONY: help demo test lint format types unit test-sklearn bench docs clean
 
 help:
 	@echo "make demo    compile a real pipeline, prove it equal, time it (under two minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make types   pyright"
 	@echo "make unit    pytest only; choose tests with ARGS='tests/ir -k text'"
+	@echo "make test-sklearn  scikit-learn's own tests with acceleration on (an hour); ARGS='linear_model'"
 	@echo "make bench   measure against every installed peer, write docs/benchmarks.md"
 	@echo "make docs    write docs/support.md, build the documentation into site/"
 	@echo "make clean   remove the environment and everything that was built"
@@ -62,6 +63,9 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(N) $(ARGS)
+
+test-sklearn: $(VENV)/.dev
+	$(BIN)/python -m tools.sklearn_suite $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks

@@ -21,7 +21,6 @@ from sklearn.preprocessing import StandardScaler
 
 import millrace
 from millrace.accel.records import Ran
-from millrace.errors import FitError
 
 X = np.random.default_rng(0).normal(size=(120, 4))
 Y = X @ [1.0, 2.0, 0.0, -1.0] + 1
@@ -104,7 +103,7 @@ def test_an_error_of_ours_is_recorded_and_the_original_runs(
     always: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: Any, **__: Any) -> None:
-        raise FitError("broken on purpose")
+        raise RuntimeError("broken on purpose")
 
     monkeypatch.setattr(import_module("millrace.fitting.fit"), "fit_by_solvers", breaks)
     with millrace.accelerated():
@@ -113,7 +112,7 @@ def test_an_error_of_ours_is_recorded_and_the_original_runs(
     (key, _), *_ = millrace.report().lines
     assert key.ran is Ran.SKLEARN
     assert "broken on purpose" in key.trace
-    with millrace.accelerated(strict=True), pytest.raises(FitError, match="on purpose"):
+    with millrace.accelerated(strict=True), pytest.raises(RuntimeError, match="on purpose"):
         Ridge().fit(X, Y)
 
 
@@ -144,3 +143,31 @@ def test_modules_imported_afterwards_are_accelerated_and_nothing_is_imported_for
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["True", "False"]
+
+
+def test_a_comparison_measures_scikit_learn_and_changes_nothing(always: None) -> None:
+    with millrace.accelerated(compare=True):
+        fitted = Ridge().fit(X, Y)
+        before = fitted.coef_.copy()
+        cross_validate(fitted, X, Y)
+    assert [line.measured > 0 for _, line in millrace.report().lines] == [True, True]
+    np.testing.assert_array_equal(fitted.coef_, before)
+
+
+def test_the_report_reads_well(always: None) -> None:
+    with millrace.accelerated():
+        Ridge().fit(X, Y)
+    report = millrace.report()
+    assert "test_patches.py:" in str(report)
+    assert "Ridge.fit" in str(report)
+    assert "120 × 4" in report._repr_html_()
+    report.clear()
+    assert "no call" in str(millrace.report())
+
+
+def test_in_a_notebook(always: None) -> None:
+    millrace.load_ipython_extension(None)
+    Ridge().fit(X, Y)
+    millrace.unload_ipython_extension(None)
+    Ridge().fit(X, Y)
+    assert len(ran()) == 1
