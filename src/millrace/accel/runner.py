@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 from millrace.accel.session import accelerate
 from millrace.accel.show import report
@@ -35,9 +36,10 @@ def run(words: Sequence[str]) -> None:
     """
     options, rest = _split(words)
     given = _parser().parse_args(options)
+    main = _module(rest) if rest[:1] == ["-m"] else _script(rest)
     accelerate("exact" if given.exact else "equivalent", strict=given.strict, compare=given.compare)
     try:
-        _run_main(rest)
+        main()
     finally:
         if given.report is not None or given.compare:
             _tell(given.report or "")
@@ -74,30 +76,31 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return options, rest
 
 
-def _run_main(words: list[str]) -> None:
-    if not words or words == ["-m"]:
+def _module(words: list[str]) -> Callable[[], object]:
+    """What runs the module named after ``-m``."""
+    if len(words) < 2:
+        _parser().error("expected a module after -m")
+    sys.argv = words[1:]
+    sys.path.insert(0, "")
+    return partial(runpy.run_module, words[1], run_name="__main__", alter_sys=True)
+
+
+def _script(words: list[str]) -> Callable[[], object]:
+    """What runs a script."""
+    if not words:
         _parser().error("expected a script, or -m and a module")
-    if words[0] == "-m":
-        sys.argv = words[1:]
-        sys.path.insert(0, "")
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-        return
     script = words[0]
+    try:
+        code = compile(Path(script).read_bytes(), script, "exec")
+    except OSError as error:
+        _parser().error(f"cannot open {script!r}: {error.strerror}")
     sys.argv = words
     sys.path.insert(0, str(Path(script).resolve().parent))
-    code = _code_of(script)
     # The namespace stays alive: what a script registers for the end of the process still needs it.
     main = ModuleType("__main__")
     main.__dict__.update(__file__=script, __builtins__=__builtins__)
     sys.modules["__main__"] = main
-    exec(code, main.__dict__)
-
-
-def _code_of(script: str) -> CodeType:
-    try:
-        return compile(Path(script).read_bytes(), script, "exec")
-    except OSError as error:
-        _parser().error(f"cannot open {script!r}: {error.strerror}")
+    return partial(exec, code, main.__dict__)
 
 
 def _tell(page: str) -> None:
