@@ -114,6 +114,27 @@ def _shares(left: ByClass, right: ByClass) -> tuple[np.ndarray, np.ndarray]:
     return weights, np.divide(right.weights, weights, out=np.zeros_like(weights), where=weights > 0)
 
 
+def _joined(
+    left: ByClass,
+    right: ByClass,
+    weights: np.ndarray,
+    share: np.ndarray,
+    apart: np.ndarray,
+    between: np.ndarray,
+) -> ByClass:
+    """The rows of both: `share` is the right one's of `weights`, `between` what lies between the means."""
+    known = left.weights[:, None] > 0
+    return replace(
+        left,
+        counts=left.counts + right.counts,
+        weights=weights,
+        shift=np.where(known, left.shift, right.shift),
+        apart=np.where(known, left.apart + apart * share[:, None], right.apart),
+        second=left.second + right.second + between,
+        dtype=np.result_type(left.dtype, right.dtype),
+    )
+
+
 def _between(left: ByClass, right: ByClass) -> np.ndarray:
     """From the mean of one to the mean of the other, with the digits of the difference."""
     return (right.shift - left.shift) + (right.apart - left.apart)
@@ -188,17 +209,7 @@ class ClassMoments(_OfClasses):
         weights, share = _shares(left, right)
         apart = _between(left, right)
         between = apart**2 * (left.weights * share)[:, None]
-        return replace(
-            left,
-            counts=left.counts + right.counts,
-            weights=weights,
-            shift=np.where(left.weights[:, None] > 0, left.shift, right.shift),
-            apart=np.where(
-                left.weights[:, None] > 0, left.apart + apart * share[:, None], right.apart
-            ),
-            second=left.second + right.second + between,
-            dtype=np.result_type(left.dtype, right.dtype),
-        )
+        return _joined(left, right, weights, share, apart, between)
 
 
 @dataclass(frozen=True)
@@ -248,17 +259,7 @@ class ClassScatter(_OfClasses):
             between = (apart * factor[:, None]).T @ apart
         else:
             between = np.einsum("k,ki,kj->kij", factor, apart, apart)
-        return replace(
-            left,
-            counts=left.counts + right.counts,
-            weights=weights,
-            shift=np.where(left.weights[:, None] > 0, left.shift, right.shift),
-            apart=np.where(
-                left.weights[:, None] > 0, left.apart + apart * share[:, None], right.apart
-            ),
-            second=left.second + right.second + between,
-            dtype=np.result_type(left.dtype, right.dtype),
-        )
+        return _joined(left, right, weights, share, apart, between)
 
 
 @dataclass(frozen=True)
