@@ -122,7 +122,7 @@ def _joined(
     apart: np.ndarray,
     between: np.ndarray,
 ) -> ByClass:
-    """The rows of both: `share` is the right one's of `weights`, `between` what lies between the means."""
+    """The rows of both: `share` is the right one's of `weights`, `between` lies between the means."""
     known = left.weights[:, None] > 0
     return replace(
         left,
