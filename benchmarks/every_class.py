@@ -27,6 +27,9 @@ SIZES = (1, 1_000, 1_000_000)
 LONGEST = 4.0
 """Seconds that one call of the source may take."""
 
+CLOSE, LONG = (0.6, 1.3), 2.0
+"""Ratios that are measured for so many seconds."""
+
 LIMIT = (
     "One row: scikit-learn validates its input in 50 to 100 µs whatever the model; a Python call of a "
     "few NumPy functions takes 3 to 10 µs. A million rows of a step that is one multiplication a cell: "
@@ -163,17 +166,37 @@ def repeated(X: Any, n_rows: int) -> Any:
 def interleaved(
     ours: Callable[[], Any], theirs: Callable[[], Any], seconds: float
 ) -> tuple[float, float]:
-    """Median seconds of a call of each, taking turns."""
+    """Median seconds of a call of each, taking turns; longer where it is not clear who is quicker."""
     ours(), theirs()
     took: tuple[list[float], list[float]] = ([], [])
     repeats = [max(1, int(0.005 / max(timed(f, 1), 1e-7))) for f in (ours, theirs)]
-    stop = time.perf_counter() + seconds
-    while len(took[0]) < 3 or time.perf_counter() < stop:
+    began = time.perf_counter()
+    while len(took[0]) < 3 or time.perf_counter() < began + seconds or is_close(took, began):
         for k, call in enumerate((ours, theirs)):
+            settle()
             took[k].append(timed(call, repeats[k]))
-        if time.perf_counter() > stop + 6 * LONGEST:
+        if time.perf_counter() > began + 6 * LONGEST:
             break
     return statistics.median(took[0]), statistics.median(took[1])
+
+
+def is_close(took: tuple[list[float], list[float]], began: float) -> bool:
+    """Whether two samples are so much alike that few of them say nothing, and there is time for more."""
+    ratio = statistics.median(took[1]) / statistics.median(took[0])
+    return CLOSE[0] < ratio < CLOSE[1] and time.perf_counter() < began + LONG
+
+
+def settle() -> None:
+    """Wait until no thread of this process works.
+
+    The threads of OpenBLAS go on looking for work for some 50 ms after a product: time that they would
+    take from the call after it, which is another's.
+    """
+    for _ in range(100):
+        before = time.process_time()
+        time.sleep(0.002)
+        if time.process_time() - before < 0.0005:
+            return
 
 
 def timed(call: Callable[[], Any], repeats: int) -> float:

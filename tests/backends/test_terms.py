@@ -6,6 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import murmurhash3_32
 
+from millrace.backends.numba import terms
 from millrace.backends.numba.terms import FeatureSpreader, TermCounter
 from millrace.backends.reference.terms import count_terms, murmur3, spread_features
 from millrace.catalog import translate
@@ -213,6 +215,8 @@ def test_hashed_features(dtype: Any, alternate_sign: bool, rows: list[Any]) -> N
             expected = hasher.transform(column)
             assert_same(spread_features(objects(column), op), expected)
             assert_same(FeatureSpreader(op)(objects(column)), expected)
+            with patch.object(terms, "_loop_of_source", return_value=None):
+                assert_same(FeatureSpreader(op)(objects(column)), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

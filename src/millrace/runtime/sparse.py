@@ -88,16 +88,37 @@ def apply(op: Op, inputs: Sequence[Block], names: Sequence[str] = (), first: int
 
 
 def _with_data(block: Block, data: Any) -> Block:
-    return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+    return _put_together(sp.csr_matrix, data, block.indices, block.indptr, block.shape)
+
+
+def _put_together(kind: Any, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> Block:
+    """A matrix of arrays that are known to belong together; SciPy's constructor reads them to see."""
+    matrix = kind(shape, dtype=data.dtype)
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+    return matrix
+
+
+def rows_between(matrix: Block, first: int, stop: int) -> Block:
+    """Some rows of a CSR matrix, as views of its cells."""
+    start, end = matrix.indptr[first], matrix.indptr[stop]
+    return _put_together(
+        type(matrix),
+        matrix.data[start:end],
+        matrix.indices[start:end],
+        matrix.indptr[first : stop + 1] - start,
+        (stop - first, matrix.shape[1]),
+    )
 
 
 def _beside(dense: Any, block: Block) -> Any:
     """The cells of a row, a column or a block that stand where the sparse block has cells."""
     if len(dense) == 1:
         row = dense[0]
-        return row[block.indices] if len(row) > 1 else row
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    return dense[rows, block.indices] if dense.shape[1] > 1 else dense[rows, 0]
+        return row.take(block.indices) if len(row) > 1 else row
+    cells_of_row = np.diff(block.indptr)
+    if dense.shape[1] == 1:
+        return np.repeat(dense[:, 0], cells_of_row)
+    return dense[np.repeat(np.arange(block.shape[0]), cells_of_row), block.indices]
 
 
 def _reduced(block: Block, name: str) -> Any:

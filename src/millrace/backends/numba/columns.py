@@ -62,6 +62,13 @@ class MatrixColumns(Sequence[Array]):
             return np.ascontiguousarray(self.matrix)
         return np.ascontiguousarray(self.matrix[:, list(self.positions)])
 
+    def written(self, out: Array) -> Array:
+        """The columns, copied to a matrix."""
+        if self.positions is None:
+            out[:] = self.matrix
+            return out
+        return self.matrix.take(self.positions, axis=1, out=out, mode="clip")
+
 
 Columns = list[Any] | MatrixColumns
 """A value that is still columns: views, pyarrow arrays of text, or a matrix."""

@@ -89,25 +89,27 @@ class Repeated:
         self.many = np.tile(row, self.times)[None, :]
 
 
-def with_row(ufunc: Any, block: Array, side: int, row: Repeated) -> Array:
-    """``ufunc(block, row)``, or ``ufunc(row, block)`` where the block is on side 1.
+def with_row(ufunc: Any, block: Array, side: int, row: Repeated, out: Array) -> Array:
+    """``ufunc(block, row)``, or ``ufunc(row, block)`` where the block is on side 1, written to `out`.
 
     NumPy's inner loop runs along a row: on narrow blocks most time would go between the loops. So
     several rows of the block meet as many copies of the row.
     """
     n_rows, width = block.shape
     together = n_rows // row.times
-    if row.times == 1 or not together or not block.flags.c_contiguous:
-        return ufunc(block, row.one) if side == 0 else ufunc(row.one, block)
+    in_order = block.flags.c_contiguous and out.flags.c_contiguous
+    if row.times == 1 or not together or not in_order:
+        return ufunc(*((block, row.one) if side == 0 else (row.one, block)), out=out)
     whole = together * row.times
     folded = block[:whole].reshape(together, row.times * width)
-    first = ufunc(folded, row.many) if side == 0 else ufunc(row.many, folded)
-    answer = np.empty((n_rows, width), first.dtype)
-    answer[:whole] = first.reshape(whole, width)
+    ufunc(
+        *((folded, row.many) if side == 0 else (row.many, folded)),
+        out=out[:whole].reshape(folded.shape),
+    )
     if whole < n_rows:
         rest = block[whole:]
-        answer[whole:] = ufunc(rest, row.one) if side == 0 else ufunc(row.one, rest)
-    return answer
+        ufunc(*((rest, row.one) if side == 0 else (row.one, rest)), out=out[whole:])
+    return out
 
 
 def _sparse_one_hot(codes: Array, width: int, dtype: str) -> Any:

@@ -19,11 +19,12 @@ from millrace.backends.numba.groups import LEAST_ROWS, Group, Schedule, plan_gro
 from millrace.backends.numba.row import plan_row
 from millrace.backends.numba.steps import Steps
 from millrace.backends.numba.straight import plan_straight
-from millrace.backends.numba.values import block_of, is_at, shaped, stacked
+from millrace.backends.numba.values import block_of, is_at, put_in_place, shaped, stacked
 from millrace.errors import MillraceError
 from millrace.ir.ops import Constant, MatMul, Select
 from millrace.ir.program import Output, Program
 from millrace.runtime import sparse
+from millrace.runtime.memory import room
 from millrace.runtime.pool import get_threads, one_thread_of_blas, spread
 
 Array = npt.NDArray[Any]
@@ -41,6 +42,9 @@ cache costs less than many short ones.
 _MOST_ROWS = 32 * BLOCK_ROWS
 _GROUP_ROWS = 8 * BLOCK_ROWS
 """Rows a block of a program has that is one group: a group needs no room that grows with its rows."""
+
+_TREE_CELLS = 1 << 16
+"""Sums of trees in a block: half of the second-level cache."""
 
 _BLOCK_SECONDS = 0.5e-3
 _WAKE_SECONDS = 250e-6
@@ -139,7 +143,7 @@ class Executable:
         if block.dtype == "object" or output.shape not in ("matrix", "vector"):
             return None
         shape = (n_rows,) if output.shape == "vector" else (n_rows, block.width)
-        return np.empty(shape, block.dtype)
+        return room(shape, block.dtype)
 
     def _finish(self, parts: list[list[Any]], whole: Sequence[Any] = ()) -> dict[str, Any]:
         results: dict[str, Any] = {}
@@ -154,7 +158,7 @@ class Executable:
                 results[output.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return results
 
-    @property
+    @cached_property
     def _rows_alone(self) -> int:
         """So many rows are one block on this thread."""
         alone = max(self.block_rows, self.alone_rows)
@@ -191,7 +195,9 @@ class Executable:
             return max(min(_BLOCK_CELLS // max(sum(dense), 1), _MOST_ROWS), 16)
         seconds_per_row = sum(e.seconds_per_row for e in self.engines.values())
         rows = int(_BLOCK_SECONDS / max(seconds_per_row, 1e-9)) // 256 * 256
-        return min(max(rows, self._least_rows), 16 * BLOCK_ROWS)
+        widest = max(e.forest.n_outputs for e in self.engines.values())
+        most = min(16 * BLOCK_ROWS, _TREE_CELLS // widest)
+        return max(min(rows, most), self._least_rows)
 
     @property
     def _least_rows(self) -> int:
@@ -221,13 +227,28 @@ class Executable:
             if written is not None:
                 return written
         values: list[Any] = []
+        targets = self._targets(out)
         with np.errstate(all="ignore"):
             for position, step in enumerate(self.program.steps):
-                inputs = [values[i] for i in step.inputs]
-                values.append(self.steps.apply(position, step.op, inputs, columns, first, n_rows))
+                inputs, place = [values[i] for i in step.inputs], targets.get(position)
+                values.append(
+                    self.steps.apply(position, step.op, inputs, columns, first, n_rows, place)
+                )
                 for done in self._last_use.get(position, ()):
                     values[done] = None
+        for position, place in targets.items():
+            values[position] = put_in_place(values[position], place)
         return [shaped(block_of(values[o.step], n_rows), o, n_rows) for o in self.program.outputs]
+
+    def _targets(self, out: Sequence[Array | None]) -> dict[int, Array]:
+        """Where the blocks of output steps belong, as matrices."""
+        if not out:
+            return {}
+        return {
+            o.step: slot if slot.ndim == 2 else slot[:, None]
+            for o, slot in zip(self.program.outputs, out, strict=False)
+            if slot is not None
+        }
 
     def _scheduled(
         self,
@@ -240,9 +261,7 @@ class Executable:
         """The same by groups; None where a row is refused: the steps in their order know which."""
         steps = self.program.steps
         values: list[Any] = [None] * len(steps)
-        targets = {
-            o.step: slot for o, slot in zip(self.program.outputs, out or (), strict=bool(out))
-        }
+        targets = self._targets(out)
         with nullcontext() if schedule.whole else np.errstate(all="ignore"):
             for at, action in enumerate(schedule.actions):
                 if isinstance(action, Group):
@@ -267,7 +286,7 @@ class Executable:
     def _room(self, position: int, n_rows: int, slot: Array | None) -> Array:
         """Where a group writes the block of a step."""
         if slot is not None:
-            return slot if slot.ndim == 2 else slot[:, None]
+            return slot
         block = self.types[position]
         return np.empty((n_rows, block.width), block.dtype)
 
@@ -277,5 +296,5 @@ def _cut(columns: Any, first: int, stop: int) -> Any:
     if isinstance(columns, MatrixColumns):
         return columns.rows(first, stop)
     if sparse.is_sparse(columns):
-        return columns[first:stop]
+        return sparse.rows_between(columns, first, stop)
     return [c if c is None else c[first:stop] for c in columns]

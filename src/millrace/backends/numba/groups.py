@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.by_rows import by_rows
 from millrace.backends.numba.columns import MatrixColumns
 from millrace.backends.numba.kernels import tile_form as kernel
 from millrace.backends.numba.tile_code import Code, Column, Instruction, placed
@@ -38,6 +39,8 @@ class Group:
     Attributes
     ----------
     code : Code
+    of_rows : Code, optional
+        The same for a matrix in C order whose columns are the sources; see `by_rows`.
     sources : tuple of (int, int, str)
         What the first ports read: step, column and dtype.
     results : tuple of int
@@ -47,7 +50,8 @@ class Group:
     code: Code
     sources: tuple[tuple[int, int, str], ...]
     results: tuple[int, ...]
-    memories: list[Array] = field(default_factory=list)
+    of_rows: Code | None = None
+    memories: dict[bool, list[Array]] = field(default_factory=lambda: {False: [], True: []})
 
     def __post_init__(self) -> None:
         from millrace.backends.numba.kernels.tiles import run_tiles  # which compiles it
@@ -57,8 +61,15 @@ class Group:
     def run(self, values: Sequence[Any], blocks: Sequence[Array], n_rows: int) -> bool:
         """Fill the blocks of `results`; False where a row is refused or a source is no such column."""
         ports = np.empty((len(self.sources) + sum(b.shape[1] for b in blocks), 2), np.int64)
-        if not self._fill(ports, values, n_rows):
-            return False
+        rows = self.of_rows
+        matrix = None if rows is None else _matrix(values[self.sources[0][0]])
+        if rows is None or matrix is None or matrix.shape[1] != len(self.sources):
+            code, by_rows = self.code, False
+            if not self._fill(ports, values, n_rows):
+                return False
+        else:
+            code, by_rows = rows, True
+            ports[0] = matrix.__array_interface__["data"][0], matrix.strides[0]
         at = len(self.sources)
         for block in blocks:
             width = block.shape[1]
@@ -67,11 +78,11 @@ class Group:
             ports[at : at + width, 1] = block.strides[0]
             at += width
         try:
-            memory = self.memories.pop()
+            memory = self.memories[by_rows].pop()
         except IndexError:
-            memory = self.code.memory.copy()
-        refused = self.run_tiles(*self.code.at, ports, memory, n_rows, self.code.tile)
-        self.memories.append(memory)
+            memory = code.memory.copy()
+        refused = self.run_tiles(*code.at, ports, memory, n_rows, code.tile)
+        self.memories[by_rows].append(memory)
         return not refused
 
     def _fill(self, ports: Array, values: Sequence[Any], n_rows: int) -> bool:
@@ -92,6 +103,15 @@ class Group:
             step_down = array.strides[0] if len(array) == n_rows else 0
             ports[k] = array.__array_interface__["data"][0], step_down
         return True
+
+
+def _matrix(value: Any) -> Array | None:
+    """The float64 matrix in C order whose columns a value is, all of them and in order."""
+    if type(value) is MatrixColumns:
+        return value.matrix if value.is_whole and value.matrix.dtype == np.float64 else None
+    if type(value) is np.ndarray and value.dtype == np.float64 and value.flags.c_contiguous:
+        return value
+    return None
 
 
 @dataclass
@@ -220,7 +240,10 @@ def _group(
             writer.stored(column, port)
             port += 1
     lines, sources = _live(writer.instructions, sources)
-    return Group(placed(lines), tuple(sources), results)
+    of_one = [s[:2] for s in sources] == [(sources[0][0], k) for k in range(len(sources))]
+    rows = by_rows(lines, len(sources)) if of_one else None
+    of_rows = None if rows is None else placed(rows)
+    return Group(placed(lines), tuple(sources), results, of_rows)
 
 
 def _outside(

@@ -77,6 +77,8 @@ class Steps:
                 self.encoders[position] = Encoder(step.op)
             elif isinstance(step.op, (Terms, Features)):
                 self.collections[position] = _counter(step.op)
+        every = Select(tuple(range(len(program.columns))))
+        self.whole = {k for k, step in enumerate(program.steps) if step.op == every}
         self.guards = Guards(program)
         self.by_cells = [self._is_by_cells(step) for step in program.steps]
         self.rows_of = {
@@ -109,6 +111,7 @@ class Steps:
         columns: Any,
         first: int,
         n_rows: int,
+        out: Array | None = None,
     ) -> Any:
         """The value of a step.
 
@@ -120,14 +123,20 @@ class Steps:
             The values of its inputs.
         columns, first, n_rows
             The columns of the block, the number of its first row, and how many it has.
+        out : ndarray (n_rows, width), optional
+            Where the value may be written, if it takes no more than that.
         """
         line = self.lines[position]
         if line is not None:
+            if out is not None and isinstance(line, np.ufunc):
+                return line(*[block_of(i, n_rows) for i in inputs], out=out)
             return line(*[i if type(i) is np.ndarray else block_of(i, n_rows) for i in inputs])
         if self.by_cells[position]:
             names = [c.name for c in self.program.columns]
             return sparse.apply(op, [block_of(i, n_rows) for i in inputs], names, first)
         match op:
+            case Select() if position in self.whole and type(columns) is MatrixColumns:
+                return columns
             case Select(positions) if sparse.is_sparse(columns):
                 return columns if is_all(positions, columns) else columns[:, list(positions)]
             case Select(positions):
@@ -149,7 +158,11 @@ class Steps:
             case Encode() | Trees() | Leaves() | Call():
                 return self._looked_up(position, op, inputs[0], first, n_rows)
             case Binary(name) if n_rows > 1 and (row := self._row_operand(position)):
-                return with_row(function(name), block_of(inputs[row[0]], n_rows), *row)
+                if out is None:
+                    out = np.empty((n_rows, self.types[position].width), self.types[position].dtype)
+                return with_row(function(name), block_of(inputs[row[0]], n_rows), *row, out)
+            case Take(positions) if out is not None and len(inputs[0]) == n_rows:
+                return inputs[0].take(positions, axis=1, out=out, mode="clip")
             case _:
                 return compute(op, [block_of(i, n_rows) for i in inputs])
 

@@ -8,10 +8,11 @@ that need it; the kernel splits, looks up and counts all of them.
 from __future__ import annotations
 
 import re
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from numbers import Number
 from typing import Any
 
@@ -200,6 +201,9 @@ def _starts(ends: Array) -> Array:
 
 # -- collections ---------------------------------------------------------------------------
 
+_LOOKED_AT = 16
+"""Rows that are looked at before it is decided how to read all of them."""
+
 _Parts = tuple[Array, Array, Array]
 """The entries of all rows in turn: their columns, their values, and how many each row has."""
 
@@ -252,7 +256,14 @@ class FeatureSpreader:
         if self.op.kind == "set":
             return self._labels(cells)
         if self.columns is None:
-            return self._hashed(*_items(cells, self.op.kind))
+            loop = _loop_of_source() if self._suits_source(cells) else None
+            if loop is None:
+                return self._hashed(*_items(cells, self.op.kind))
+            op, items = self.op, map(dict.items, cells)
+            columns, ends, values = loop(
+                items, op.n_features, self.dtype, op.alternate_sign, seed=0
+            )
+            return np.asarray(columns), np.asarray(values), np.diff(ends)
         return self._named(cells, self.columns.get)
 
     # -- known names -----------------------------------------------------------------------
@@ -276,21 +287,22 @@ class FeatureSpreader:
         return columns, np.ones(len(columns), self.dtype), lengths
 
     def _labels_of(self, cells: list[Any]) -> _Parts:
-        get = (self.columns or {}).get
-        columns: list[int] = []
-        lengths: list[int] = []
-        for row, cell in enumerate(cells):
-            labels = list(cell)
-            found = set(map(get, labels))
-            if None in found:
-                if self.op.strict:
-                    unknown = next(label for label in labels if get(label) is None)
-                    raise UnknownCategoryError.without_number("x0", unknown, row)
-                found.discard(None)
-            columns.extend(found)  # pyright: ignore[reportArgumentType]  # without None by now
-            lengths.append(len(found))
+        cells = [c if hasattr(c, "__len__") else list(c) for c in cells]
+        lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+        labels = list(chain.from_iterable(cells))
+        codes = map((self.columns or {}).get, labels, repeat(-1))
+        columns = np.fromiter(codes, np.int64, len(labels))
+        rows = np.repeat(np.arange(len(cells)), lengths)
+        known = columns >= 0
+        if not known.all():
+            if self.op.strict:
+                at = int(np.argmin(known))
+                raise UnknownCategoryError.without_number("x0", labels[at], int(rows[at]))
+            columns, rows = columns[known], rows[known]
+        keys = np.unique(rows * self.op.n_features + columns)  # a label may stand twice in a row
+        rows, columns = np.divmod(keys, max(self.op.n_features, 1))
         ones = np.ones(len(columns), self.dtype)
-        return np.array(columns, np.int64), ones, np.array(lengths, np.int64)
+        return columns, ones, np.bincount(rows, minlength=len(cells))
 
     def _named(self, cells: list[Any], get: Callable[[Any], int | None]) -> _Parts:
         columns: list[int] = []
@@ -320,6 +332,12 @@ class FeatureSpreader:
         return np.array(columns, np.int64), np.array(values, self.dtype), lengths
 
     # -- hashed names ----------------------------------------------------------------------
+    def _suits_source(self, cells: list[Any]) -> bool:
+        """Whether rows hold values of text, whose names have to be made one by one in any case."""
+        if self.op.kind != "dict" or self.op.separator != "=" or set(map(type, cells)) != {dict}:
+            return False
+        return any(type(value) is str for cell in cells[:_LOOKED_AT] for value in cell.values())
+
     def _hashed(self, names: list[Any], values: list[Any] | None, lengths: Array) -> _Parts:
         found = self.known.of(names, values) or self._hashed_each(names, values)
         numbers, hashes = found
@@ -347,6 +365,12 @@ class FeatureSpreader:
         kept = numbers != 0
         hashes[kept] = hashed_names(list(compress(names, kept.tolist())))
         return numbers, hashes
+
+
+def _loop_of_source() -> Callable[..., tuple[Any, Any, Any]] | None:
+    """scikit-learn's own compiled loop over mappings, where the process has loaded it."""
+    module = sys.modules.get("sklearn.feature_extraction._hashing_fast")
+    return getattr(module, "transform", None)
 
 
 def _items(cells: list[Any], kind: str) -> tuple[list[Any], list[Any] | None, Array]:

@@ -20,6 +20,8 @@ CACHE_BYTES = 16 << 10
 
 _LARGEST_TILE, _LEAST_TILE = 512, 128
 
+_PRODUCTS = (kernel.PRODUCT_8, kernel.PRODUCT_ALONE_8)
+
 
 @dataclass(eq=False)
 class Column:
@@ -56,6 +58,8 @@ class Instruction:
         The inputs are a list in `places`.
     table : ndarray, optional
         Constants that it reads one after another.
+    more : tuple of Column
+        What else it writes.
     """
 
     op: int
@@ -64,6 +68,12 @@ class Instruction:
     numbers: tuple[int, ...] = ()
     many: bool = False
     table: Array | None = None
+    more: tuple[Column, ...] = ()
+
+    @property
+    def written(self) -> tuple[Column, ...]:
+        """All columns that it writes."""
+        return () if self.to is None else (self.to, *self.more)
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class Code:
 def placed(instructions: Sequence[Instruction]) -> Code:
     """Give every column its place: constants one after another, columns where others have ended."""
     slots, n_slots = _slots(instructions)
-    n_loads = sum(k.op in (kernel.LOAD_8, kernel.LOAD_4, kernel.LOAD_1) for k in instructions)
+    n_loads = sum(_n_read(k) for k in instructions)
     tile = _LARGEST_TILE
     while tile > _LEAST_TILE and (n_slots + n_loads) * tile * 8 > CACHE_BYTES:
         tile //= 2
@@ -115,6 +125,13 @@ def placed(instructions: Sequence[Instruction]) -> Code:
     for one, many in ((kernel.LOAD_8, kernel.LOAD_MANY), (kernel.STORE_8, kernel.STORE_MANY)):
         lines = _side_by_side(lines, one, many, places)
     return _coded(lines, places, memory, tile)
+
+
+def _n_read(line: Instruction) -> int:
+    """How many columns outside an instruction reads."""
+    if line.op in _PRODUCTS:
+        return line.numbers[1]
+    return int(line.op in (kernel.LOAD_8, kernel.LOAD_4, kernel.LOAD_1))
 
 
 def _coded(lines: list[list[int]], places: list[int], memory: Array, tile: int) -> Code:
@@ -164,6 +181,13 @@ def _line(
         pairs = [*zip(at, step, strict=True), (place(line.to), size), (0, 0)]
         return [line.op, *line.numbers, 0, *(n for pair in pairs[:3] for n in pair)]
     to = [] if line.to is None else [place(line.to)]
+    if line.op in _PRODUCTS:
+        port, count, guard = line.numbers
+        if line.op == kernel.PRODUCT_ALONE_8:
+            return [line.op, *to, port, count, table, guard]
+        first = len(places)
+        places += [place(c) for c in line.written]
+        return [line.op, first, len(places), port, count, table, guard]
     if line.many:
         first = len(places)
         places += at
@@ -179,18 +203,18 @@ def _slots(instructions: Sequence[Instruction]) -> tuple[dict[Column, int], int]
     """A slot for every column, which is free again after its last use."""
     last: dict[Column, int] = {}
     for k, line in enumerate(instructions):
-        for column in (*line.inputs, *([line.to] if line.to else [])):
+        for column in (*line.inputs, *line.written):
             last[column] = k
     slots: dict[Column, int] = {}
     free: list[int] = []
     n_slots = 0
     for k, line in enumerate(instructions):
-        if line.to is not None:
+        for column in line.written:
             if not free:
                 free.append(n_slots)
                 n_slots += 1
-            slots[line.to] = free.pop()
-        for column in {*line.inputs, *([line.to] if line.to else [])}:
+            slots[column] = free.pop()
+        for column in {*line.inputs, *line.written}:
             if last[column] == k and column in slots:
                 free.append(slots[column])
     return slots, n_slots

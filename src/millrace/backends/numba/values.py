@@ -22,6 +22,16 @@ def is_at(piece: Array, out: Array) -> bool:
     return piece.__array_interface__["data"][0] == out.__array_interface__["data"][0]
 
 
+def put_in_place(value: Any, out: Array) -> Any:
+    """A value of an output where it belongs; as it is, where it is no block of numbers of all rows."""
+    if type(value) is MatrixColumns:
+        return value.written(out)
+    if type(value) is np.ndarray and value.shape == out.shape and not is_at(value, out):
+        out[:] = value
+        return out
+    return value
+
+
 def is_all(positions: tuple[int, ...], matrix: Any) -> bool:
     """Whether positions are those of all columns of a matrix, in order."""
     return len(positions) == matrix.shape[1] and positions == tuple(range(len(positions)))
@@ -134,10 +144,14 @@ def shaped(block: Any, output: Output, n_rows: int) -> Any:
     """A block in the shape of an output: a vector, a matrix in C order, or CSR."""
     if output.shape.startswith("csr"):
         return sparse.as_csr(block if sparse.is_sparse(block) else full(block, n_rows))
-    block = full(block, n_rows)
+    alike = len(block) != n_rows
     if output.shape == "vector":
-        return np.ascontiguousarray(block[:, 0])
-    return np.ascontiguousarray(block)
+        return (
+            np.full(n_rows, block[0, 0], block.dtype)
+            if alike
+            else np.ascontiguousarray(block[:, 0])
+        )
+    return np.repeat(block, n_rows, axis=0) if alike else np.ascontiguousarray(block)
 
 
 def stacked(pieces: list[Any], output: Output) -> Any:

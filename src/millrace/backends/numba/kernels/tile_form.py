@@ -48,7 +48,9 @@ HEAD = 64
     FINITE_8,
     NO_INFINITY_8,
     DOT_ALONE_8,
-) = range(31)
+    PRODUCT_8,
+    PRODUCT_ALONE_8,
+) = range(33)
 
 OPERATIONS = Operations(6)
 """All but `CALL`, which the interpreter does itself."""

@@ -51,15 +51,15 @@ def turn(typingctx, sources, targets):  # type: ignore[no-untyped-def]
             return builder.inttoptr(builder.extract_value(addresses, k), row)
 
         rows = [builder.load(at(args[0], k), align=1) for k in range(size)]
-        for k, column in enumerate(_turned(builder, rows)):
+        for k, column in enumerate(turned(builder, rows)):
             builder.store(column, at(args[1], k), align=1)
         return context.get_dummy_value()
 
     return sig, codegen
 
 
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """Rows of words as columns: pairs of words change places first, then halves of rows."""
+def turned(builder: Any, rows: list[Any]) -> list[Any]:
+    """Rows of words or floats as columns: pairs of words change places first, then halves of rows."""
     size, word = len(rows), ir.IntType(32)
 
     def mixed(a: Any, b: Any, picks: list[int]) -> Any:

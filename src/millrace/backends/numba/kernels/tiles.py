@@ -12,11 +12,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from millrace.backends.numba.kernels import tile_cells, tile_moves  # they add their operations
+from millrace.backends.numba.kernels import (  # they add their operations
+    tile_cells,
+    tile_moves,
+    tile_products,
+)
 from millrace.backends.numba.kernels.operations import call, call_loop, cells
 from millrace.backends.numba.kernels.tile_form import CALL, OPERATIONS, WIDTH
 
-__all__ = ["OPERATIONS", "run_tiles", "tile_cells", "tile_moves"]
+__all__ = ["OPERATIONS", "run_tiles", "tile_cells", "tile_moves", "tile_products"]
 
 
 _SIGNATURE = "int64(int64, int64, int64, int64[:, ::1], uint8[::1], int64, int64)"

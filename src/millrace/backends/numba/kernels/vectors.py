@@ -12,6 +12,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from millrace.statistics.kernels.lanes import data_of as _data
+from millrace.statistics.kernels.lanes import splat as _splat
+
 LANES = 256
 """Rows that a tree is stepped through at once."""
 
@@ -25,19 +28,6 @@ WALKS = 16
 """Walks from node to node that go on at once."""
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-
-
-def _data(context: Any, builder: Any, sig: Any, args: Any, position: int) -> Any:
-    """The data pointer of an array argument."""
-    return context.make_array(sig.args[position])(context, builder, args[position]).data
-
-
-def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
-    vector = ir.VectorType(scalar.type, lanes)
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
-    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
-    return builder.shuffle_vector(first, undefined, zeros)
 
 
 def _as_index(builder: Any, value: Any) -> Any:
