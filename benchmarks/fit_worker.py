@@ -2,7 +2,8 @@
 
     python -m benchmarks.fit_worker JOB FILE
 
-Imports are not timed; what is read, fitted and kept is. Peak memory is that of the whole process.
+Imports are not timed, whoever makes them; what is read, fitted and kept is. Peak memory is that of the
+whole process.
 """
 
 from __future__ import annotations
@@ -116,8 +117,10 @@ def imported(job: str) -> None:
             "sklearn.linear_model",
             "millrace.fitting",
             "millrace.solvers.sklearn.logistic",
+            "millrace.data.csv",
+            "millrace.data.parquet",
         ),
-        "scikit-learn": ("pandas", "sklearn.linear_model"),
+        "scikit-learn": ("pandas", "pyarrow.parquet", "sklearn.linear_model"),
         "chunks": ("pandas", "sklearn.linear_model"),
     }
     for name in needed[job]:

@@ -10,6 +10,8 @@ Parquet (``.parquet``, ``.pq``), Arrow IPC (``.arrow``, ``.feather``, ``.ipc``) 
 told by their names. JSON lines and NumPy are read only.
 """
 
+# First, since it chooses the allocator while Arrow is loaded.
+import millrace.data.allocator  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from millrace.data.formats import EXTENSIONS, READABLE, Format, format_of
 from millrace.data.options import CsvOptions
 from millrace.data.prefetch import prefetch

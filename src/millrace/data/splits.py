@@ -81,6 +81,11 @@ class _Split:
             return self._by_hash(mixed(self._values(batch), self.seed))
         return self._by_hash(mixed(np.arange(first, first + n), self.seed))
 
+    @property
+    def n_dealt(self) -> float:
+        """Rows, from the first one on, of which the part is known; infinite where each goes by itself."""
+        return self._dealt.n_rows if self.stratify else float("inf")
+
     def _values(self, batch: pa.RecordBatch | None) -> np.ndarray:
         if batch is None or self.key is None:
             raise SplitError.needs(f"the column {self.key!r}")
@@ -243,13 +248,13 @@ class _Dealt:
 
     def __init__(self) -> None:
         self._parts = np.zeros(0, np.int8)
-        self._n_rows = 0
+        self.n_rows = 0
         self._counts: dict[int, int] = {}
 
     def of(self, split: _Split, first: int, n: int, target: Any) -> np.ndarray:
-        if first + n > self._n_rows:
-            if first != self._n_rows:
-                raise SplitError.out_of_order(first, self._n_rows)
+        if first + n > self.n_rows:
+            if first != self.n_rows:
+                raise SplitError.out_of_order(first, self.n_rows)
             self._append(split, n, target)
         return self._parts[first : first + n]
 
@@ -268,12 +273,12 @@ class _Dealt:
         self._counts |= zip(labels.tolist(), (before + counts).tolist(), strict=True)
         if len(self._counts) > MOST_CLASSES:
             raise SplitError.no_classes(MOST_CLASSES)
-        if self._n_rows + n > len(self._parts):  # doubled, so that appending stays linear
-            grown = np.zeros(max(2 * len(self._parts), self._n_rows + n), np.int8)
-            grown[: self._n_rows] = self._parts[: self._n_rows]
+        if self.n_rows + n > len(self._parts):  # doubled, so that appending stays linear
+            grown = np.zeros(max(2 * len(self._parts), self.n_rows + n), np.int8)
+            grown[: self.n_rows] = self._parts[: self.n_rows]
             self._parts = grown
-        self._parts[self._n_rows : self._n_rows + n] = parts
-        self._n_rows += n
+        self._parts[self.n_rows : self.n_rows + n] = parts
+        self.n_rows += n
 
 
 def _positions(rows: Any, n_rows: int) -> np.ndarray:

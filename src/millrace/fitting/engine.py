@@ -124,6 +124,7 @@ class Engine:
         if found is None:
             return 0
         start, joined = found
+        self.data.deal(start)
         for one, parts in zip(groups, joined, strict=True):
             one.joined = parts
         return start

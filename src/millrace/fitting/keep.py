@@ -20,7 +20,7 @@ from millrace.data.spool import Spool
 from millrace.errors import FileInputError
 from millrace.fitting.budget import give_back
 
-IN_MEMORY = 64 << 20
+IN_MEMORY = 128 << 20
 """Bytes of batches that are kept in memory where no budget is given."""
 
 
@@ -77,19 +77,24 @@ class KeptTable:
     def _first(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The first read, which leaves everything behind; where there is no room, nothing."""
         self.close()
-        keeping, size, n_rows = True, 0, 0
-        with closing(self._table.batches(columns, rows)) as batches:  # type: ignore[type-var]
-            for batch in batches:
-                n_rows += batch.num_rows
-                size += batch.nbytes
-                if keeping:
-                    try:
-                        self._keep(batch, size)
-                    except FileInputError:  # the disk is full: read the source again
-                        keeping = False
-                        self.close()
-                yield batch
-                del batch
+        keeping, size, n_rows, whole = True, 0, 0, False
+        try:
+            with closing(self._table.batches(columns, rows)) as batches:  # type: ignore[type-var]
+                for batch in batches:
+                    n_rows += batch.num_rows
+                    size += batch.nbytes
+                    if keeping:
+                        try:
+                            self._keep(batch, size)
+                        except FileInputError:  # the disk is full: read the source again
+                            keeping = False
+                            self.close()
+                    yield batch
+                    del batch
+            whole = True
+        finally:
+            if not whole:
+                self.close()
         if self._frugal:
             give_back()  # pages of the file that were decoded here
         self.n_rows = n_rows

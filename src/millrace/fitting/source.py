@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -146,6 +146,21 @@ class Data:
         with closing(batches if self.table.in_memory else prefetch(batches, 2)) as ahead:  # type: ignore[type-var]
             for batch in ahead:
                 yield self._chunk(first, batch)
+                first += batch.num_rows
+
+    def deal(self, stop: int) -> None:
+        """Deal the rows before `stop` to their folds, where that of a row depends on those before it."""
+        if self.folds is None or self.folds.n_dealt >= stop:
+            return
+        first, only = int(self.folds.n_dealt), replace(self, features=(), weight=None)
+        if not only.read_columns:  # the target is not of the table
+            self.folds.of(first, stop - first, None, self.target[first:stop])
+            return
+        with closing(self.table.batches(only.read_columns, self.chunk_rows, first)) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                if first >= stop:
+                    return
+                only._chunk(first, batch)
                 first += batch.num_rows
 
     def _slices(self, start: int) -> Generator[Chunk]:

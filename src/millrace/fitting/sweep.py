@@ -24,6 +24,9 @@ from millrace.statistics.base import OrderedStatistic, Statistic
 WHOLE = None
 """The piece of a chunk that is all of it."""
 
+FEW_CELLS = 1 << 18
+"""A table of fewer cells is read by one thread: handing its chunks to others takes longer."""
+
 
 @dataclass
 class Tree:
@@ -234,6 +237,12 @@ class Sweep:
         after: Callable[[int], None],
     ) -> None:
         """Summarise all chunks; `after` is told the number of rows done, after every chunk."""
+        n_rows = self.data.n_rows
+        if n_rows is not None and n_rows * max(len(self.data.features), 1) < FEW_CELLS:
+            for chunk in chunks:
+                self._join(self._work(chunk), len(chunk))
+                after(self.n_rows)
+            return
         ahead: deque[tuple[int, Future[list[list[Any]]]]] = deque()
         pool = ThreadPoolExecutor(self.threads, "millrace-sweep")
         try:
@@ -254,12 +263,16 @@ class Sweep:
         n, waiting = ahead[0]
         found = waiting.result()
         ahead.popleft()
+        self._join(found, n)
+        after(self.n_rows)
+
+    def _join(self, found: list[list[Any]], n: int) -> None:
+        """Take the summaries of the next chunk, which has `n` rows."""
         self.whole = False
         for one, summaries in zip(self.groups, found, strict=True):
             one.push(summaries)
         self.n_rows += n
         self.whole = True
-        after(self.n_rows)
 
     def check_rows(self) -> None:
         """Refuse a table of which there were fewer or more rows than it said.

@@ -29,6 +29,11 @@ Resident: TypeAlias = Callable[[Any, Any, Any, Any], Mapping[str, Any]]
 """
 
 
+Equivalent: TypeAlias = Callable[[Any, tuple[int, int]], bool]
+"""``(estimator, (n_samples, n_features))`` -> whether what is fitted then is another object than the
+source's: of the same quality or nearer the optimum, but not within 1e-6 in every attribute."""
+
+
 class Decline(Exception):
     """These parameters, or this kind of data, cannot be streamed: the reason.
 
@@ -88,7 +93,7 @@ class _Registry:
     solvers: dict[str, Solver] = field(default_factory=dict)
     residents: dict[str, Resident] = field(default_factory=dict)
     weighted: set[str] = field(default_factory=set)
-    equivalent: set[str] = field(default_factory=set)
+    equivalent: dict[str, Equivalent] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
 
 
@@ -96,12 +101,13 @@ _REGISTRY = _Registry()
 
 
 def solves(
-    *public_names: str, weight: bool = False, equivalent: bool = False
+    *public_names: str, weight: bool = False, equivalent: bool | Equivalent = False
 ) -> Callable[[Solver], Solver]:
     """Register a solver for the classes of these public names.
 
     `weight` says that it takes sample weights (its statistics read ``batch.weight``); `equivalent` that
-    what it fits is of the same quality as the source's, and not the same object within its bound.
+    what it fits is not what the source fits with the same parameters, its default ``tol`` for one: always,
+    or where a function of the estimator and the shape of the rows says so.
     """
 
     def register(solver: Solver) -> Solver:
@@ -112,7 +118,7 @@ def solves(
 
 
 def resident(
-    *public_names: str, weight: bool = False, equivalent: bool = False
+    *public_names: str, weight: bool = False, equivalent: bool | Equivalent = False
 ) -> Callable[[Resident], Resident]:
     """Register a solver that needs all rows in memory, for estimators that no statistic sums up.
 
@@ -132,7 +138,7 @@ def _add(
     public_names: Sequence[str],
     solver: Any,
     weight: bool,
-    equivalent: bool,
+    equivalent: bool | Equivalent,
 ) -> None:
     for name in public_names:
         if name in registered:
@@ -141,7 +147,12 @@ def _add(
         if weight:
             _REGISTRY.weighted.add(_kind(registered, name))
         if equivalent:
-            _REGISTRY.equivalent.add(_kind(registered, name))
+            always = equivalent is True
+            _REGISTRY.equivalent[_kind(registered, name)] = _always if always else equivalent
+
+
+def _always(estimator: Any, shape: tuple[int, int]) -> bool:
+    return True
 
 
 def _kind(registered: dict[str, Any], name: str) -> str:
@@ -155,17 +166,29 @@ def _discover() -> None:
 
 
 @cache
-def _import_for(public_name: str) -> None:
-    """Import the modules that name a class in quotes: all of them together take a third of a second.
+def _sources() -> dict[str, bytes]:
+    """Module name -> source of every module below this package; none where there are only archives."""
+    return {
+        ".".join(("millrace.solvers", *path.relative_to(folder).with_suffix("").parts)): (
+            path.read_bytes()
+        )
+        for folder in importlib.import_module("millrace.solvers").__path__
+        for path in sorted(Path(folder).rglob("*.py"))
+        if path.stem != "__init__"
+    }
 
-    Where none of them registers it, the search was no answer, and everything is imported.
+
+@cache
+def _import_for(public_name: str) -> None:
+    """Import the modules that write a class's name: to import all takes as long as many a fit.
+
+    A solver is therefore registered under a name that stands in its module, in quotes.
     """
-    quoted = f'"{public_name}"'.encode()
-    for folder in importlib.import_module("millrace.solvers").__path__:
-        for path in sorted(Path(folder).rglob("*.py")):
-            if path.stem != "__init__" and quoted in path.read_bytes():
-                parts = path.relative_to(folder).with_suffix("").parts
-                importlib.import_module(".".join(("millrace.solvers", *parts)))
+    if not _sources():
+        _discover()
+    for module, source in _sources().items():
+        if f'"{public_name}"'.encode() in source:
+            importlib.import_module(module)
 
 
 def registered() -> dict[str, Solver]:
@@ -192,27 +215,31 @@ def lookup_resident(cls: type) -> Resident | None:
 
 def takes_weight(cls: type, *, in_memory: bool = False) -> bool:
     """Whether the solver of a class takes sample weights."""
-    return _says(cls, _REGISTRY.weighted, in_memory)
+    return _registered_kind(cls, in_memory) in _REGISTRY.weighted
 
 
-def is_equivalent(cls: type, *, in_memory: bool = False) -> bool:
-    """Whether the solver of a class fits another object of the same quality."""
-    return _says(cls, _REGISTRY.equivalent, in_memory)
+def is_equivalent(estimator: Any, shape: tuple[int, int], *, in_memory: bool | None = None) -> bool:
+    """Whether what the solver of an estimator fits on rows of a shape is of the same quality only.
+
+    `in_memory` asks about the resident solver; by default about whichever is taken for rows in memory.
+    """
+    cls = type(estimator)
+    if in_memory is None:
+        in_memory = lookup_resident(cls) is not None
+    says = _REGISTRY.equivalent.get(_registered_kind(cls, in_memory))
+    return says is not None and says(estimator, shape)
 
 
-def _says(cls: type, names: set[str], in_memory: bool) -> bool:
+def _registered_kind(cls: type, in_memory: bool) -> str:
     registered: dict[str, Any] = _REGISTRY.residents if in_memory else _REGISTRY.solvers
-    return _kind(registered, _registered_name(cls, registered)) in names
+    return _kind(registered, _registered_name(cls, registered))
 
 
 def _registered_name(cls: type, registered: Mapping[str, Any]) -> str:
     """The name that a class is registered under; empty where it is not."""
     for base in cls.__mro__:
         name = public_name(base)
-        if name not in registered:
-            _import_for(name)
-        if name not in registered:
-            _discover()
+        _import_for(name)
         if name in registered:
             return name
         if has_methods(base):

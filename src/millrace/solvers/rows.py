@@ -16,7 +16,7 @@ class Source:
 
     columns: tuple[str, ...]
 
-    @property
+    @cached_property
     def key(self) -> str:
         return f"table({digest(self.columns)})"
 

@@ -60,7 +60,7 @@ class Band(Statistic[Near, Near]):
         inside = np.zeros(len(batch), bool)
         value = outside = 0.0
         slope = np.zeros(glm.coef.shape[2])
-        for first, last, rows in glm._sparse(X) if batch.is_sparse else glm._dense(X):
+        for first, last, rows in glm._sparse(X) if batch.is_sparse else glm._dense(batch):
             at = slice(first, last)
             r, by_z = loss.residual(rows.predictor(glm.coef[0])[:, 0], y[at])
             lost = w[at] * np.where(r > 0, loss.up * r, -loss.down * r)

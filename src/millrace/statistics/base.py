@@ -280,6 +280,13 @@ class Statistic(ABC, Generic[State, Answer]):
     def finish(self, state: State) -> Answer:
         """What the solver that asked receives."""
 
+    def declines(self, n_features: int | None) -> str | None:
+        """Why it cannot be asked of rows of so many columns; None where it can.
+
+        A phrase as of `millrace.solvers.registry.Decline`; `n_features` is None where it is not known.
+        """
+        return None
+
     @cached_property
     def key(self) -> str:
         """Equal for equal questions."""
@@ -317,15 +324,16 @@ def _fields(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """A fingerprint of nested values and arrays: equal for equal contents."""
-    found = hashlib.blake2b(digest_size=16)
+    found = hashlib.sha256()  # processors have instructions for it
     _feed(found, value)
-    return found.hexdigest()
+    return found.hexdigest()[:32]
 
 
 def _feed(found: Any, value: Any) -> None:
     if isinstance(value, np.ndarray) and value.dtype != object:
         found.update(f"array{value.shape}{value.dtype}".encode())
-        found.update(np.ascontiguousarray(value).tobytes())
+        if value.nbytes:
+            found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif isinstance(value, np.ndarray):
         found.update(f"objects{value.shape}".encode())
         _feed(found, value.ravel().tolist())

@@ -1,5 +1,8 @@
 """Loss, gradient and Hessian of a linear model, for several coefficient vectors in one pass."""
 
+# pyarrow ships no types.
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,13 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from millrace.errors import FitError
-from millrace.statistics.base import Batch, Statistic, check_finite
+from millrace.statistics.base import Batch, Columns, Statistic, check_finite, numbers
 from millrace.statistics.losses import Loss, Multinomial, Terms
 
-BLOCK_BYTES = 1 << 19
-"""A block of rows as float64, and its weighted copy, stay in the L2 cache."""
+BLOCK_BYTES = 1 << 20
+"""A block of rows as float64 stays in the L2 cache."""
+
+BLOCK_ROWS = 1 << 13
+"""Rows of a block at most: what a loss makes of them stays in the cache too."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class GLM(Statistic[Sums, Sums]):
     who: str = "GLM"
 
     def of(self, batch: Batch) -> Sums:
-        if self.who:
+        if self.who and batch.is_sparse:
             check_finite(batch, self.who)
         y, weight = self._target(batch)
         n_outputs, width = self.coef.shape[1:]
@@ -106,7 +113,7 @@ class GLM(Statistic[Sums, Sums]):
             float(len(batch)) if weight is None else float(weight.sum()),
             len(batch),
         )
-        blocks = self._sparse(batch.matrix) if batch.is_sparse else self._dense(batch.matrix)
+        blocks = self._sparse(batch.matrix) if batch.is_sparse else self._dense(batch)
         for first, last, rows in blocks:
             some = None if weight is None else weight[first:last]
             self._add(sums, rows, y[first:last], some)
@@ -135,6 +142,10 @@ class GLM(Statistic[Sums, Sums]):
                 raise _bad_target(batch, y)
             self.loss.check(y)
             return y, batch.weight
+        if self.labels.positive is not None and self.labels.weights is None:
+            values = _plain(batch.y, self.labels.classes)
+            if values is not None:
+                return values == self.labels.classes[self.labels.positive], batch.weight
         codes = batch.codes(self.labels.classes)
         weight = batch.weight
         if self.labels.weights is not None:
@@ -144,25 +155,44 @@ class GLM(Statistic[Sums, Sums]):
             return codes, weight
         return (codes == self.labels.positive).astype(np.float64), weight
 
-    def _dense(self, X: np.ndarray) -> Iterator[tuple[int, int, _DenseRows]]:
-        """Blocks of rows as float64 with the constant column; they share one buffer."""
-        n, p = X.shape
-        outputs = self.coef.shape[1]
-        width = p + int(self.intercept != 0) + int(self.loss.has_scale)
-        size = max(32, min(n, BLOCK_BYTES // (8 * width * max(1, outputs // 2))))
-        block = np.zeros((size, width))
+    def _dense(self, batch: Batch) -> Iterator[tuple[int, int, _DenseRows]]:
+        """Blocks of rows as float64; where they are copied, they share one buffer.
+
+        Columns stay columns there, rows stay rows: a transposed copy would cost more than the sums.
+        """
+        columns = _columns(batch)
+        X: Any = batch.matrix if columns is None else columns
+        n, p, outputs = len(batch), batch.n_features, self.coef.shape[1]
+        inside = int(outputs > 1 and self.intercept != 0)  # the constant is a column of the block
+        size = BLOCK_BYTES // (8 * (p + inside) * max(1, outputs // 2))
+        size = max(32, min(n, BLOCK_ROWS, size))
+        order: Any = "F" if columns is not None or np.isfortran(X) else "C"
+        as_it_is = columns is None and X.dtype == np.float64 and self.center is None and not inside
+        block = np.empty((0 if as_it_is else size, p + inside), order=order)
         block[:, p:] = self.intercept
-        scratch = np.empty((size, width * outputs)) if self.hessian else np.empty((0, 0))
+        scratch = np.empty((size if self.hessian else 0, (p + inside) * outputs), order=order)
         for first in range(0, n, size):
             last = min(first + size, n)
-            rows = block[: last - first]
-            if self.center is None:
-                rows[:, :p] = X[first:last]
+            if as_it_is:
+                rows = X[first:last]
             else:
-                np.subtract(X[first:last], self.center, out=rows[:, :p])
-            if self.loss.has_scale:
-                rows[:, -1] = 0.0
-            yield first, last, _DenseRows(rows, scratch[: last - first])
+                rows = block[: last - first]
+                self._fill(rows[:, :p], X, first, last)
+            if self.who and not np.isfinite(rows.sum()):
+                check_finite(batch, self.who)
+            constant = 0.0 if inside else self.intercept
+            more = _DenseRows(rows, constant, self.loss.has_scale, scratch[: last - first])
+            yield first, last, more
+
+    def _fill(self, out: np.ndarray, X: Any, first: int, last: int) -> None:
+        """Some rows of a matrix or of columns as float64, centred where that is asked for."""
+        if isinstance(X, list):
+            for j, column in enumerate(X):
+                out[:, j] = column[first:last]
+        else:
+            out[:] = X[first:last]
+        if self.center is not None:
+            out -= self.center
 
     def _sparse(self, X: Any) -> Iterator[tuple[int, int, _SparseRows]]:
         size = 1 << 14
@@ -172,6 +202,8 @@ class GLM(Statistic[Sums, Sums]):
 
     def _add(self, sums: Sums, rows: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """Add one block to the sums, in place."""
+        if not self.loss.n_codes:
+            y = np.asarray(y, np.float64)
         for k, coef in enumerate(self.coef):
             z = rows.predictor(coef)
             scale = float(coef[0, -1])
@@ -189,32 +221,63 @@ class GLM(Statistic[Sums, Sums]):
 
 @dataclass(frozen=True)
 class _DenseRows:
-    """A block (n_samples, n_parameters) of float64, and room for a weighted copy."""
+    """A block of float64 (n_samples, n_columns), and room for weighted copies.
+
+    For one output, the constant column (`constant`, where not zero) and that of the scale are not
+    stored: rows of an even width, which need no copy, are worth more than the sums spared.
+    """
 
     rows: np.ndarray
+    constant: float
+    has_scale: bool
     scratch: np.ndarray
 
     def predictor(self, coef: np.ndarray) -> np.ndarray:
-        return self.rows @ coef.T
+        if len(coef) > 1:
+            return self.rows @ coef.T
+        p = self.rows.shape[1]
+        z = self.rows @ coef[0, :p]
+        if self.constant:
+            z += self.constant * coef[0, p]
+        return z[:, None]
 
     def gradient(self, slope: np.ndarray) -> np.ndarray:
-        return slope.T @ self.rows
+        return slope.T @ self.rows if slope.shape[1] > 1 else self._sums(slope[:, 0])[None]
+
+    def _sums(self, weight: np.ndarray) -> np.ndarray:
+        """Weighted sums of the columns, with those of the constant and the scale (0)."""
+        found = [weight @ self.rows]
+        if self.constant:
+            found.append(np.array([self.constant * weight.sum()]))
+        if self.has_scale:
+            found.append(np.zeros(1))
+        return np.concatenate(found) if len(found) > 1 else found[0]
 
     def add_hessian(self, out: np.ndarray, terms: Terms) -> None:
         if terms.proba is not None:
             self._add_multinomial(out, terms.proba, terms.curve)
             return
-        if terms.extra is not None:
-            self.rows[:, -1] = terms.extra
-        some = self.scratch
+        p, some = self.rows.shape[1], self.scratch
         if (terms.curve < 0).any():
             np.multiply(self.rows, terms.curve[:, None], out=some)
-            out += some.T @ self.rows
+            out[:p, :p] += some.T @ self.rows
         else:
             np.multiply(self.rows, np.sqrt(terms.curve)[:, None], out=some)
-            out += some.T @ some
+            out[:p, :p] += some.T @ some
+        if self.constant:
+            self._add_border(out, p, terms.curve, self.constant)
         if terms.extra is not None:
-            self.rows[:, -1] = 0.0
+            border = self._sums(terms.curve * terms.extra)
+            border[-1] = float(terms.curve @ (terms.extra * terms.extra))
+            out[-1] += border
+            out[:-1, -1] += border[:-1]
+
+    def _add_border(self, out: np.ndarray, at: int, curve: np.ndarray, value: float) -> None:
+        """The products of the constant column with all before it and with itself."""
+        border = value * (curve @ self.rows)
+        out[at, :at] += border
+        out[:at, at] += border
+        out[at, at] += value * value * curve.sum()
 
     def _add_multinomial(self, out: np.ndarray, proba: np.ndarray, weight: np.ndarray) -> None:
         """Block (c, d) of the Hessian is the Gram with weights ``p_c (1[c = d] - p_d)``."""
@@ -280,6 +343,25 @@ class _SparseRows:
         add_sparse_gram(
             X.indptr, X.indices, X.data, np.ascontiguousarray(weight), self.intercept, out
         )
+
+
+def _columns(batch: Batch) -> list[np.ndarray] | None:
+    """The columns of a table as numbers; None for a matrix."""
+    if not isinstance(batch.X, Columns):
+        return None
+    try:
+        return [numbers(a, n) for a, n in zip(batch.X.arrays, batch.X.names, strict=True)]
+    except TypeError:
+        return list(batch.matrix.T)  # raises with the first cell that is no number
+
+
+def _plain(y: Any, classes: np.ndarray) -> np.ndarray | None:
+    """A target of numbers as an array that can be compared with a class; None for any other."""
+    if isinstance(y, (pa.Array, pa.ChunkedArray)):
+        if y.null_count or not (pa.types.is_integer(y.type) or pa.types.is_floating(y.type)):
+            return None
+        y = y.to_numpy()
+    return y if y.dtype.kind in "biuf" and classes.dtype.kind in "biuf" else None
 
 
 def _bad_target(batch: Batch, y: np.ndarray) -> FitError:

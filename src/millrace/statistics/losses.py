@@ -79,12 +79,19 @@ class Binomial(Loss):
     """``log(1 + exp(z)) - y z``"""
 
     def rows(self, z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        small = np.exp(-np.abs(z))
-        large = 1.0 / (1.0 + small)
+        small = np.abs(z)  # in place where it can be: fresh memory costs as much as the arithmetic
+        np.negative(small, out=small)
+        np.exp(small, out=small)
+        large = small + 1.0
+        np.divide(1.0, large, out=large)
         other = small * large
-        proba = np.where(z >= 0, large, other)
-        value = np.log1p(small) + np.maximum(z, 0.0) - y * z
-        return value, proba - y, large * other
+        slope = np.where(z >= 0, large, other)
+        slope -= y
+        np.multiply(large, other, out=other)
+        value = np.log1p(small, out=small)
+        value += np.maximum(z, 0.0, out=large)
+        value -= np.multiply(y, z, out=large)
+        return value, slope, other
 
 
 @dataclass(frozen=True)

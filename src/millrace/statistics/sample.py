@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from millrace.statistics.base import Batch, Columns, Statistic
+from millrace.statistics.base import Batch, Columns, Statistic, numbers
 from millrace.statistics.collect import Collected, labels, stacked
 
 SALT = np.uint64(0x2545F4914F6CDD1D)
@@ -88,9 +88,10 @@ class Sample(Statistic[Kept, Sampled]):
     def of(self, batch: Batch) -> Kept:
         numbers = batch.row_numbers()
         order = hashed(numbers)
-        seen = np.maximum(numbers + 1, self.n_rows or 0)
+        seen = max(int(numbers[-1]) + 1, self.n_rows or 0)  # there are as many rows at least
         share = (self.most + 6.0 * np.sqrt(self.most) + 10.0) / seen
-        where = np.flatnonzero(order <= np.minimum(share, 1.0) * float(2**64 - 2048))
+        bound = np.uint64(min(share, 1.0) * float(2**64 - 2048))
+        where = np.flatnonzero(order <= bound)
         weight = float(len(batch)) if batch.weight is None else float(batch.weight.sum())
         return Kept(order[where], taken(batch, where, self.raw), len(batch), weight)
 
@@ -123,23 +124,38 @@ def hashed(numbers: np.ndarray) -> np.ndarray:
     The salt makes it independent of the hash by which `data.splits` deals rows into folds: a sample of
     rows with small hashes of that kind would be of one fold.
     """
-    z = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + SALT
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = numbers.astype(np.uint64)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    z += SALT
+    shifted = np.empty_like(z)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        np.right_shift(z, np.uint64(bits), out=shifted)
+        z ^= shifted
+        z *= np.uint64(factor)
+    np.right_shift(z, np.uint64(31), out=shifted)
+    z ^= shifted
+    return z
 
 
 def taken(batch: Batch, where: np.ndarray, raw: bool = False) -> Batch:
     """Some rows of a batch, X as a matrix unless `raw`."""
-    columns = raw and isinstance(batch.X, Columns)
-    return Batch(
-        batch.first,
-        batch.X.rows(where) if columns else batch.matrix[where],
-        _values(batch.y, where),
-        None if batch.weight is None else batch.weight[where],
-        batch.row_numbers()[where],
-        batch.X.names if isinstance(batch.X, Columns) else batch.names,
-    )
+    rows, names = batch.row_numbers()[where], batch.names
+    if isinstance(batch.X, Columns):
+        names = batch.X.names
+        X = batch.X.rows(where) if raw else _matrix_of(batch, where)
+    else:
+        X = batch.matrix[where]
+    weight = None if batch.weight is None else batch.weight[where]
+    return Batch(batch.first, X, _values(batch.y, where), weight, rows, names)
+
+
+def _matrix_of(batch: Batch, where: np.ndarray) -> np.ndarray:
+    """Some rows of columns as a matrix, without one of all rows."""
+    try:
+        arrays = [numbers(a, n) for a, n in zip(batch.X.arrays, batch.X.names, strict=True)]
+    except TypeError:
+        return batch.matrix[where]  # raises with the first cell that is no number
+    return Columns(batch.X.names, tuple(a[where] for a in arrays)).matrix()
 
 
 def below(blocks: list[Any]) -> Any:

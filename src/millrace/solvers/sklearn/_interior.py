@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from millrace.solvers.sklearn._newton import solve
+from millrace.solvers.sklearn._objective import solve
 
 MOST_STEPS = 200
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._interior import Kinks, minimum
-from millrace.solvers.sklearn._newton import Problem
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.band import Band, Near
 from millrace.statistics.base import Batch
 from millrace.statistics.losses import SmoothPinball

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from millrace.solvers.rows import Rows
-from millrace.solvers.sklearn._newton import Problem
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.base import Batch
 from millrace.statistics.glm import Sums
 from millrace.statistics.sample import Sampled

@@ -10,7 +10,8 @@ import numpy as np
 
 from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
-from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of
+from millrace.solvers.sklearn._newton import NARROW_SAMPLE, centered, minimise, sample_of
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.losses import Gamma, Loss, Poisson, Squared, Tweedie
 from millrace.statistics.sample import Sampled
 
@@ -20,12 +21,13 @@ from millrace.statistics.sample import Sampled
     "sklearn.linear_model.GammaRegressor",
     "sklearn.linear_model.TweedieRegressor",
     weight=True,
+    equivalent=True,
 )
 def generalized_linear(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """One sweep for a sample, then those of `minimise`; exact up to 1e-8 of the largest coefficient."""
     estimator._validate_params()
     loss = _loss(estimator)
-    sample: Sampled = yield rows.ask(sample_of(rows))
+    sample: Sampled = yield rows.ask(sample_of(rows, narrow=NARROW_SAMPLE))
     n_features = sample.batch.matrix.shape[1]
     constant = int(estimator.fit_intercept)
     strength = np.full(n_features + constant, estimator.alpha * sample.weight)

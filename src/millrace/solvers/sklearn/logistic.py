@@ -15,18 +15,19 @@ import numpy as np
 from millrace.solvers.registry import Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._labels import check_classes, class_weights, source_checks
-from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of
+from millrace.solvers.sklearn._newton import NARROW_SAMPLE, centered, minimise, sample_of
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.classes import ClassCounts, Classes
 from millrace.statistics.glm import Labels
 from millrace.statistics.losses import Binomial, Multinomial
 from millrace.statistics.sample import Sampled
 
 
-@solves("sklearn.linear_model.LogisticRegression", weight=True)
+@solves("sklearn.linear_model.LogisticRegression", weight=True, equivalent=True)
 def logistic_regression(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 of the largest coefficient (in units of its curvature)."""
     estimator._validate_params()
-    found, sample = yield [rows.ask(Classes()), rows.ask(sample_of(rows))]
+    found, sample = yield [rows.ask(Classes()), rows.ask(sample_of(rows, narrow=NARROW_SAMPLE))]
     check_classes(estimator, found)
     source_checks(estimator, len(found.classes))
     problem = centered(problem_of(estimator, found, sample), sample)

@@ -20,7 +20,8 @@ from millrace.errors import FitError
 from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._labels import check_classes, class_weights
-from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of, together
+from millrace.solvers.sklearn._newton import centered, minimise, sample_of, together
+from millrace.solvers.sklearn._objective import Problem
 from millrace.solvers.sklearn._working import learned, library, working_copy
 from millrace.solvers.sklearn.logistic import problem_of
 from millrace.statistics.base import Batch
@@ -72,7 +73,7 @@ class _Grid:
         return list(np.ndindex(self.n_folds, len(self.ratios), len(self.Cs)))
 
 
-@solves("sklearn.linear_model.LogisticRegressionCV", weight=True)
+@solves("sklearn.linear_model.LogisticRegressionCV", weight=True, equivalent=True)
 def logistic_regression_cv(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own fit, for tables that fit in the sample; else each model as LogisticRegression.
 
