@@ -2,7 +2,8 @@
 
     python -m benchmarks.budget_worker plan|fit MODEL FILE MEMORY
 
-Peak memory is that of this process since it began (``VmHWM``), imports and Numba's compiler included;
+Peak memory is that of this process since it began (``VmHWM``), imports and Numba's compiler included, and
+pages of mapped files too: those of libraries, 160 MB, and of the bins of a forest while they are mapped;
 `ru_maxrss` would begin with the size of the process that started it.
 """
 

@@ -9,18 +9,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import millrace as mr
+from millrace.data.splits import Folds
 from millrace.errors import CheckpointError
 from millrace.fitting import source
+from millrace.fitting.fit import session
+from millrace.solvers.rows import Fit
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3.0, 2.0, (4_000, 5))
@@ -76,6 +81,45 @@ def test_ctrl_c_leaves_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ours[-1].coef_.tobytes() == wanted[-1].coef_.tobytes()
 
 
+@pytest.mark.parametrize("form", ["matrix", "file", "target aside"])
+def test_stratified_folds_go_on_in_the_middle_of_a_sweep(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fold of a row depends on the rows before it: those that are not summarised any more."""
+    monkeypatch.setattr(source, "_FEWEST", 64)
+    monkeypatch.setattr(source, "FEWEST_CHUNKS", 60)
+    labels = np.where(Y.mean() < Y, "high", "low")
+    table: Any = X
+    target: Any = labels
+    if form != "matrix":
+        table = pd.DataFrame(X, columns=list("abcde")).assign(y=labels)
+        table.to_parquet(tmp_path / "rows.parquet")
+        table = mr.scan(
+            tmp_path / "rows.parquet", columns=None if form == "file" else list("abcde")
+        )
+        target = "y" if form == "file" else labels
+
+    def fitted(folder: Path | None, progress: Any) -> Any:
+        with session(
+            table, target, folds=Folds(3, stratify=True), checkpoint=folder, progress=progress
+        ) as run:
+            fits = [
+                Fit(
+                    make_pipeline(StandardScaler(), RidgeClassifier()),
+                    replace(run.data.rows(), left_out=i),
+                )
+                for i in range(3)
+            ]
+            run.fit(fits)
+        return [f.step[-1].coef_.tobytes() for f in fits]
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "run", Interrupting(after=2_000))
+    went_on = Interrupting(after=10**9)
+    assert fitted(tmp_path / "run", went_on) == fitted(None, False)
+    assert went_on.first > 2_000
+
+
 class Interrupting:
     """Progress that behaves as if Ctrl-C were pressed."""
 
@@ -118,10 +162,15 @@ print(m[-1].coef_.tobytes().hex(), m[0].mean_.tobytes().hex(), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The answer of a run that is not killed."""
+    return _run(tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("seed", range(20 if os.environ.get("MILLRACE_SOAK") else 3))
-def test_killed_at_a_random_moment(seed: int, tmp_path: Path) -> None:
+def test_killed_at_a_random_moment(seed: int, undisturbed: str, tmp_path: Path) -> None:
     """A killed process goes on where it was; the answer has the bits of one that was not."""
-    wanted = _run(tmp_path / "whole")
     moment = random.Random(seed)
     folder, killed = tmp_path / "killed", 0
     for _ in range(3):
@@ -135,7 +184,7 @@ def test_killed_at_a_random_moment(seed: int, tmp_path: Path) -> None:
         killed += process.wait() == -signal.SIGKILL
         process.stdout.close()
     assert killed
-    assert _run(folder) == wanted
+    assert _run(folder) == undisturbed
 
 
 def _run(folder: Path) -> str:

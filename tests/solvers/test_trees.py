@@ -304,3 +304,23 @@ def test_early_stopping_scorer_belongs_to_the_estimator():
     fitted = fit(model, X, y, progress=False)
     assert type(fitted) is HistGradientBoostingClassifier
     assert np.isclose(fitted._scorer(fitted, X, y), fitted.score(X, y))
+
+
+@pytest.mark.parametrize("max_leaf_nodes", [None, 9])
+def test_bins_and_rows_that_are_mapped_from_files(
+    max_leaf_nodes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same trees, whether what they grow from lies in memory or in files, of which few pages are."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3_000, 5))
+    y = (X[:, 0] + X[:, 1] ** 2 + rng.normal(size=len(X)) > 1).astype(int)
+    model = RandomForestClassifier(3, max_leaf_nodes=max_leaf_nodes, random_state=0)
+    wanted = fit(clone(model), X, y, progress=False)
+    array = _trees._array
+    monkeypatch.setattr(_trees, "cache_memory", lambda rows: 0)
+    monkeypatch.setattr(_trees, "_SHARE_OF_PAGES", 1 << 40)
+    monkeypatch.setattr(_trees, "_array", lambda shape, dtype, room: array(shape, dtype, 0))
+    found = fit(clone(model), X, y, progress=False)
+    for a, b in zip(found.estimators_, wanted.estimators_, strict=True):
+        assert a.tree_.threshold.tobytes() == b.tree_.threshold.tobytes()
+        assert a.tree_.value.tobytes() == b.tree_.value.tobytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
@@ -11,6 +14,8 @@ from millrace.solvers import lookup
 from millrace.solvers.rows import Rows, Source
 from millrace.solvers.sklearn import _newton
 from millrace.statistics import Batch
+from millrace.statistics import glm as glm_module
+from millrace.statistics.base import Columns
 from millrace.statistics.glm import GLM, Labels
 from millrace.statistics.losses import (
     Binomial,
@@ -100,6 +105,27 @@ def test_derivatives_are_those_of_the_loss(name):
 def test_sparse_rows_give_what_dense_ones_give(name):
     dense, sparse = _case(name), _case(name, sparse=True)
     _close(dense[0].of(dense[1]), sparse[0].of(sparse[1]))
+
+
+@pytest.mark.parametrize("centred", [False, True], ids=["as they are", "centred"])
+@pytest.mark.parametrize("name", ["binomial", "multinomial", "huber", "inverse gaussian"])
+def test_columns_give_what_a_matrix_gives_block_by_block(monkeypatch, name, centred):
+    monkeypatch.setattr(glm_module, "BLOCK_ROWS", 32)
+    glm, batch = _case(name, n=75)
+    X = np.round(4 * batch.X) / 4  # exact in every dtype
+    glm = replace(glm, center=X.mean(axis=0) if centred else None)
+    whole = np.round(4 * X[:, 2]).astype(np.int64)
+    X[:, 2] = whole
+    arrays = (pa.array(X[:, 0]), pa.array(X[:, 1].astype(np.float32)), pa.array(whole))
+    columns = Batch(0, Columns(("a", "b", "c"), arrays), pa.array(batch.y), batch.weight)
+    _close(glm.of(columns), glm.of(Batch(0, X, batch.y, batch.weight)), rtol=1e-12)
+
+
+def test_a_missing_cell_of_a_column_is_refused_with_its_place():
+    columns = Columns(("a", "b"), (pa.array([1.0, 2.0, 3.0]), pa.array([1.0, 2.0, None])))
+    glm = GLM(Binomial(), np.zeros((1, 1, 3)), Labels(np.array([0, 1]), None, 1), who="Model")
+    with pytest.raises(FitError, match=r"'b'.*row 12|row 12.*'b'"):
+        glm.of(Batch(10, columns, pa.array([0, 1, 1])))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -209,6 +235,21 @@ def test_a_small_sample_leads_to_the_optimum_of_all_rows(monkeypatch, n_classes,
     assert n_sweeps <= 6
     np.testing.assert_allclose(found["coef_"], truth.coef_, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(found["intercept_"], truth.intercept_, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["heavy tails", "rare class"])
+def test_where_a_sample_says_little_more_sweeps_are_taken(monkeypatch, kind):
+    from sklearn.linear_model import LogisticRegression
+
+    monkeypatch.setattr(_newton, "SAMPLE_BYTES", 0)  # the least sample, 2,000 rows, of 40,000
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((40_000, 5)) ** (3 if kind == "heavy tails" else 1)
+    shift = 6.5 if kind == "rare class" else 0.0
+    y = (X @ [0.5, -0.3, 0.2, 0.4, 0.1] + rng.logistic(size=len(X)) > shift).astype(int)
+    found, _ = _fitted(LogisticRegression(), X, y, size=8192)
+    truth = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(X, y)
+    close = 1e-8 * np.abs(truth.coef_).max()  # the bound that the solver states
+    np.testing.assert_allclose(found["coef_"], truth.coef_, rtol=0.0, atol=close)
 
 
 def test_a_hinge_is_minimised_from_the_rows_near_its_kink(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,6 +11,7 @@ import scipy.sparse as sp
 from millrace.errors import FitError
 from millrace.statistics import Batch
 from millrace.statistics.kmeans import Assignment, Clusters
+from millrace.statistics.nearest import Bounds, neighbours
 
 
 def _data(n=200, p=5, k=6, seed=0):
@@ -106,3 +109,79 @@ def test_infinite_rows_are_refused_with_their_place():
     X[17, 2] = np.inf
     with pytest.raises(FitError, match="row 17"):
         Clusters(centers).of(Batch(0, X))
+
+
+def _steps(X, k, n_steps, jump=3):
+    """Centres of some steps of Lloyd's, with a jump in between that no bound can foresee."""
+    rng = np.random.default_rng(4)
+    centers = X[:k].astype(np.float64) + 0.01
+    for step in range(n_steps):
+        yield centers
+        label = ((X[:, None, :] - centers[None]) ** 2).sum(axis=2).argmin(axis=1)
+        some = np.bincount(label, minlength=k) > 0
+        centers = centers.copy()
+        centers[some] = np.stack([X[label == c].mean(axis=0) for c in np.flatnonzero(some)])
+        if step == jump:
+            centers[rng.integers(k, size=3)] += 2.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(("p", "k"), [(2, 3), (5, 40), (19, 33)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_with_bounds_the_labels_are_those_of_all_distances(dtype, p, k, order):
+    rng = np.random.default_rng(p)
+    X = rng.standard_normal((700, p)) + 4.0 * rng.integers(0, 3, (700, p))
+    X = np.asarray(X.astype(dtype), order=order)
+    wide, weight, bounds = X.astype(np.float64), rng.random(700), Bounds()
+    for centers in _steps(wide, k, 12):
+        found = Clusters(centers, bounds=bounds).of(Batch(0, X, None, weight))
+        label, sums, weights, _ = _plain(wide, centers, weight)
+        np.testing.assert_allclose(found.sums, sums, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found.weights, weights, rtol=1e-12)
+        seen = Assignment(centers, bounds=bounds)
+        np.testing.assert_array_equal(seen.finish(seen.of(Batch(0, X))).labels, label)
+
+
+def test_without_bounds_the_sums_have_the_same_bits():
+    X = np.random.default_rng(3).standard_normal((900, 6))
+    bounds = Bounds()
+    for centers in _steps(X, 20, 6):
+        with_bounds = Clusters(centers, bounds=bounds).of(Batch(0, X))
+        without = Clusters(centers).of(Batch(0, X))
+        np.testing.assert_array_equal(with_bounds.sums, without.sums)
+
+
+def test_of_centers_that_are_as_near_the_first_one_is_taken():
+    X = np.repeat(np.arange(12.0)[:, None], 20, axis=0)
+    centers = np.repeat(np.arange(0.0, 12.0, 0.5), 2)[:, None]
+    bounds = Bounds()
+    for _ in range(3):
+        statistic = Assignment(centers, bounds=bounds)
+        found = statistic.finish(statistic.of(Batch(0, X)))
+        np.testing.assert_array_equal(found.labels, 4 * X[:, 0].astype(int))
+
+
+def test_rows_that_float32_cannot_hold_are_compared_in_float64():
+    X = np.array([[1e60, 0.0], [-1e60, 1.0], [3e30, 1e30], [0.0, 0.0]])
+    centers = np.array([[1e60, 0.0], [-1e60, 0.0], [2e30, 1e30], [1.0, 1.0]])
+    bounds = Bounds()
+    for _ in range(2):
+        statistic = Assignment(centers, bounds=bounds)
+        found = statistic.finish(statistic.of(Batch(0, X)))
+        np.testing.assert_array_equal(found.labels, [0, 1, 2, 3])
+
+
+def test_bounds_are_no_part_of_the_question_and_are_not_pickled():
+    X, centers, _ = _data()
+    bounds = Bounds()
+    Clusters(centers, bounds=bounds).of(Batch(0, X))
+    assert Clusters(centers, bounds=bounds).key == Clusters(centers).key
+    assert len(pickle.dumps(bounds)) < 200
+    shorter = Clusters(centers, bounds=bounds).of(Batch(0, X[:50]))
+    np.testing.assert_array_equal(shorter.sums, Clusters(centers).of(Batch(0, X[:50])).sums)
+
+
+@pytest.mark.parametrize("k", [1, 16, 17, 50, 100])
+def test_neighbours_are_all_centers_in_some_order(k):
+    centers = np.random.default_rng(k).standard_normal((k, 3))
+    np.testing.assert_array_equal(np.sort(neighbours(centers)), np.arange(k))

@@ -181,3 +181,17 @@ def test_a_column_of_the_table_goes_before_a_part() -> None:
     (role,) = (r for r in result.roles if r.column == "when.hour")
     assert role.date == ""
     assert "when.hour" not in result.model.info.derived
+
+
+def test_a_column_that_only_begins_with_dates_is_one_of_words() -> None:
+    rng = np.random.default_rng(0)
+    day = rng.integers(1, 5, 1_400)
+    frame = pd.DataFrame({"when": [f"2024-05-0{d}" for d in day]})
+    frame["also"] = [f"2024-06-0{d}" for d in day]
+    frame["y"] = np.where(day + rng.normal(0, 1, len(day)) > 2.5, "late", "early")
+    frame.loc[1_200, "when"] = "unknown"
+    result = mr.train(frame, "y", progress=False)
+    parts = {r.column: r.part for r in result.roles}
+    assert (parts["when"], parts["also"]) == ("category", "date")
+    (note,) = (n for n in result.notes if n.startswith("when:"))
+    assert "'unknown' in row 1200" in note

@@ -83,27 +83,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of exactly `rows`; the last one may have fewer, none is empty."""
-    held: list[pa.RecordBatch] = []
-    n_held = 0
-    for batch in batches:
-        start = 0
-        while n_held + batch.num_rows - start >= rows:
-            stop = start + rows - n_held
-            yield _joined([*held, batch.slice(start, stop - start)])
-            held, n_held, start = [], 0, stop
-        if start < batch.num_rows:
-            held.append(batch.slice(start))
-            n_held += batch.num_rows - start
-    if held:
-        yield _joined(held)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-
-
 def without_first(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Drop the first rows of what has to be read to be skipped."""
     for batch in batches:

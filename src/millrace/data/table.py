@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from millrace.data.options import CsvOptions
-from millrace.data.source import Source, reading, rebatch, width_of
+from millrace.data.rebatch import rebatch
+from millrace.data.source import Source, reading, width_of
 from millrace.errors import FileInputError, MissingColumnsError
 
 __all__ = ["CsvOptions", "Table", "open_table", "rebatch"]

@@ -19,7 +19,7 @@ from millrace.fitting.plan import Plan, rehearse
 from millrace.fitting.progress import progress_bar
 from millrace.fitting.report import FitReport, keep_report, peak_memory
 from millrace.fitting.source import Data, make_data
-from millrace.fitting.sweep import now
+from millrace.fitting.sweep import FEW_CELLS, now
 from millrace.fitting.tasks import After, Tasks
 from millrace.runtime.pool import get_threads, one_thread_of_blas
 from millrace.solvers.rows import Fit, signature
@@ -169,20 +169,23 @@ def session(
         raise FitError.empty_table(opened.describe_source())
     budget, threads = as_bytes(memory), get_threads()
     data = make_data(opened, target, weight, folds, budget)
+    if only_solvers and (opened.n_rows or FEW_CELLS) * max(len(data.features), 1) < FEW_CELLS:
+        data = replace(data, chunk_rows=FEW_CELLS)  # in one chunk: there is nothing to share out
     check_budget(budget, data, threads)
     kept = KeptTable(opened, budget)
     data = replace(data, table=kept)
     log = None
     if checkpoint is not None:
         log = Checkpoint(checkpoint, {"the estimator": identity, **data.identity()})
-    report = FitReport()
+    report, finished = FitReport(), False
     with progress_bar(progress) as bar, one_thread_of_blas:
         try:
             engine = Engine(data, report, threads, log, bar)
             yield Session(data, engine, Tasks(in_memory, report.notes, only_solvers), report)
+            finished = True
         finally:
             kept.close()
             report.seconds = now() - begun
             report.peak_memory = peak_memory()
             if log is not None:
-                log.close()
+                log.close(finished)

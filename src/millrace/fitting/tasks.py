@@ -156,6 +156,9 @@ class Tasks:
             return
         task.single = isinstance(wanted, (Ask, Fit))
         task.waits_for = [wanted] if isinstance(wanted, (Ask, Fit)) else list(wanted)
+        if refused := _refused(task.waits_for):
+            self._next_way(task, refused)
+            return
         for request in task.waits_for:
             if isinstance(request, Fit):
                 self.add(request)
@@ -188,6 +191,12 @@ class Tasks:
 
 def _needed(rows: Any) -> int | None:
     return None if rows.n_rows is None or rows.width is None else 8 * rows.n_rows * rows.width
+
+
+def _refused(requests: Sequence[Ask | Fit]) -> str | None:
+    """Why one of the statistics cannot be asked of its rows."""
+    asks = (r for r in requests if isinstance(r, Ask))
+    return next((why for a in asks if (why := a.statistic.declines(a.rows.width))), None)
 
 
 def set_attributes(estimator: Any, request: Fit, attributes: Mapping[str, Any]) -> None:

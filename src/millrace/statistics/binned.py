@@ -10,9 +10,6 @@ kept in memory or mapped from a file. Histogram trees are grown from that array 
 
 from __future__ import annotations
 
-import os
-import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,6 +19,7 @@ import numpy as np
 from millrace.errors import FitError
 from millrace.statistics.base import Batch, Statistic, check_finite, codes_of
 from millrace.statistics.classes import distinct
+from millrace.statistics.mapped import Store
 
 BINS = 256
 """Bins of a column: at most 255 of values, and one of missing ones."""
@@ -37,8 +35,8 @@ class TargetRows:
     Attributes
     ----------
     y : numpy.ndarray
-        float64, or int64 positions in `classes` (n_samples,); (n_samples, n_targets) of a target of
-        several columns.
+        float64, or positions in `classes` of the least unsigned dtype (n_samples,); (n_samples,
+        n_targets) of a target of several columns.
     classes : numpy.ndarray, optional
         The sorted labels.
     weight : numpy.ndarray of float64, optional
@@ -57,13 +55,13 @@ class TargetRows:
         return len(self.y)
 
 
-_Part = tuple[np.ndarray, np.ndarray, "np.ndarray | None", "np.ndarray | None"]
-"""Row numbers, target, labels, weights of some rows."""
+_Part = tuple[int, "np.ndarray | None", np.ndarray, "np.ndarray | None", "np.ndarray | None"]
+"""First row number, all of them if they do not follow it one by one, target, labels, weights."""
 
 
 @dataclass(frozen=True)
 class Targets(Statistic[tuple[_Part, ...], TargetRows]):
-    """The target of every row, and its weight: 8 bytes a row, 16 with weights.
+    """The target of every row, and its weight: 8 bytes a number, 1 or 2 a label, 8 more a weight.
 
     Attributes
     ----------
@@ -74,43 +72,58 @@ class Targets(Statistic[tuple[_Part, ...], TargetRows]):
     labels: bool
 
     def of(self, batch: Batch) -> tuple[_Part, ...]:
-        rows = np.array(batch.row_numbers())
+        rows = None if batch.rows is None else np.array(batch.rows)
+        first = batch.first if rows is None else int(rows[0])
         weight = None if batch.weight is None else np.array(batch.weight)
         if getattr(batch.y, "ndim", 1) == 2 or not self.labels:
             y = batch.target
             finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
             if not finite.all():
                 at = int(np.argmin(finite))
+                number = int(batch.row_numbers()[at])
                 if np.isinf(y[at]).any():
-                    raise FitError.non_finite_target(int(rows[at]))
-                raise FitError.missing_target(int(rows[at]), int((~finite).sum()))
-            return ((rows, np.array(y), None, weight),)
+                    raise FitError.non_finite_target(number)
+                raise FitError.missing_target(number, int((~finite).sum()))
+            return ((first, rows, np.array(y), None, weight),)
         classes = distinct(batch.y, batch.first)
-        small = np.min_scalar_type(max(len(classes) - 1, 0))
-        return ((rows, codes_of(batch.y, classes).astype(small), classes, weight),)
+        codes = codes_of(batch.y, classes).astype(_positions_in(classes))
+        return ((first, rows, codes, classes, weight),)
 
     def merge(self, left: tuple[_Part, ...], right: tuple[_Part, ...]) -> tuple[_Part, ...]:
         return left + right
 
     def finish(self, state: tuple[_Part, ...]) -> TargetRows:
-        rows = np.concatenate([p[0] for p in state])
+        parts = sorted(state, key=lambda p: p[0])
         classes = None
-        if state[0][2] is None:
-            y = np.concatenate([p[1] for p in state])
+        if parts[0][3] is None:
+            y = np.concatenate([p[2] for p in parts])
         else:
-            every = [p[2] for p in state if p[2] is not None]
+            every = [p[3] for p in parts if p[3] is not None]
             classes = np.unique(np.concatenate(every))
-            y = np.concatenate(
-                [codes_of(own, classes)[p[1]] for p, own in zip(state, every, strict=True)]
-            )
-        weights = [p[3] for p in state if p[3] is not None]
+            own = [codes_of(c, classes).astype(_positions_in(classes)) for c in every]
+            y = np.concatenate([of[p[2]] for p, of in zip(parts, own, strict=True)])
+        weights = [p[4] for p in parts if p[4] is not None]
         weight = np.concatenate(weights) if weights else None
-        if (rows[1:] < rows[:-1]).any():
-            order = np.argsort(rows, kind="stable")
-            rows, y = rows[order], y[order]
-            weight = None if weight is None else weight[order]
-        plain = rows[0] == 0 and rows[-1] == len(rows) - 1
-        return TargetRows(y, classes, weight, None if plain else rows)
+        return TargetRows(y, classes, weight, _numbers_of(parts))
+
+
+def _positions_in(classes: np.ndarray) -> np.dtype[Any]:
+    """The least dtype that positions in an array fit in."""
+    return np.min_scalar_type(max(len(classes) - 1, 0))
+
+
+def _numbers_of(parts: list[_Part]) -> np.ndarray | None:
+    """The numbers of the rows of all parts, ascending; None where they are 0, 1, 2 ..."""
+    n_rows = 0
+    for first, rows, y, _, _ in parts:
+        if first != n_rows or (rows is not None and rows[-1] - first != len(rows) - 1):
+            break
+        n_rows += len(y)
+    else:
+        return None
+    return np.concatenate(
+        [np.arange(p[0], p[0] + len(p[2])) if p[1] is None else p[1] for p in parts]
+    )
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,10 @@ class RowSample(Statistic[_Drawn, SampledRows]):
         Whether they may be infinite.
     chosen : numpy.ndarray of int64, optional
         The numbers of the rows that are wanted, ascending.
+    n_rows : int, optional
+        How many rows there are, where that is known and all of them are asked for: those that cannot be
+        in the sample are then left out at once, by a bound that holds but for a chance below 1e-8 (the
+        sample is then a few rows smaller, and the same on every run).
     """
 
     who: str
@@ -164,6 +181,7 @@ class RowSample(Statistic[_Drawn, SampledRows]):
     allow_nan: bool = True
     allow_inf: bool = False
     chosen: np.ndarray | None = field(default=None)
+    n_rows: int | None = None
 
     def of(self, batch: Batch) -> _Drawn:
         _check(batch, self.who, self.single, self.allow_nan, self.allow_inf)
@@ -175,13 +193,23 @@ class RowSample(Statistic[_Drawn, SampledRows]):
             kept = np.unique(at[np.isin(numbers_here[at], self.chosen)])
         else:
             rank = _hashed(numbers_here)
-            if len(batch) > self.size:
-                kept = np.sort(np.argpartition(rank, self.size)[: self.size])
+            kept = self._likely(batch, rank)
         if kept is not None:
             rank, numbers_here, X = rank[kept], numbers_here[kept], X[kept]
         X = X.toarray() if batch.is_sparse else X
         X = X.astype(np.float32 if self.single else X.dtype)
         return ((rank, np.array(numbers_here), X),), len(batch)
+
+    def _likely(self, batch: Batch, rank: np.ndarray) -> np.ndarray | None:
+        """The rows of a batch that may be in the sample; None for all."""
+        kept = np.arange(len(batch))
+        if batch.rows is None:  # of some rows alone, the numbers do not tell how many came before
+            seen = np.maximum(batch.row_numbers() + 1, self.n_rows or 0)
+            share = (self.size + 6.0 * np.sqrt(self.size) + 10.0) / seen
+            kept = np.flatnonzero((share >= 1.0) | (rank <= np.minimum(share, 1.0) * 2.0**64))
+        if len(kept) > self.size:
+            kept = kept[np.sort(np.argpartition(rank[kept], self.size)[: self.size])]
+        return kept if len(kept) < len(batch) else None
 
     def merge(self, left: _Drawn, right: _Drawn) -> _Drawn:
         parts = left[0] + right[0]
@@ -191,11 +219,16 @@ class RowSample(Statistic[_Drawn, SampledRows]):
 
     def _kept(self, parts: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The parts as one, of `size` rows at most."""
-        rank, rows, X = (np.concatenate(own) for own in zip(*parts, strict=True))
+        rank, blocks = np.concatenate([p[0] for p in parts]), [p[2] for p in parts]
+        rows = np.concatenate([p[1] for p in parts])
         if self.chosen is None and len(rank) > self.size:
             kept = np.sort(np.argpartition(rank, self.size)[: self.size])
-            rank, rows, X = rank[kept], rows[kept], X[kept]
-        return rank, rows, X
+            rank, rows = rank[kept], rows[kept]
+            ends = np.cumsum([len(b) for b in blocks])
+            places = np.split(kept, np.searchsorted(kept, ends[:-1]))
+            starts = ends - [len(b) for b in blocks]
+            blocks = [b[at - s] for b, at, s in zip(blocks, places, starts, strict=True)]
+        return rank, rows, np.concatenate(blocks)
 
     def finish(self, state: _Drawn) -> SampledRows:
         _, rows, X = self._kept(state[0])
@@ -281,39 +314,6 @@ def _edges(ordered: np.ndarray, max_bins: int) -> np.ndarray:
 
 IN_MEMORY = 1 << 30
 """Bytes of binned columns that are kept in memory where no budget is given."""
-
-
-class Store:
-    """The array that a sweep fills: in memory, or mapped from a file without a name."""
-
-    def __init__(self, shape: tuple[int, int], memory: int, dtype: Any = np.uint8) -> None:
-        self.shape, self.memory, self.dtype = shape, memory, np.dtype(dtype)
-        self.array: np.ndarray | None = None
-        self.lock = threading.Lock()
-
-    def get(self) -> np.ndarray:
-        """The array."""
-        with self.lock:
-            if self.array is None:
-                self.array = self._new()
-            return self.array
-
-    def _new(self) -> np.ndarray:
-        size = self.shape[0] * self.shape[1] * self.dtype.itemsize
-        if size <= self.memory:
-            return np.empty(self.shape, self.dtype)
-        with tempfile.TemporaryFile(prefix="millrace-", suffix=".bins") as file:
-            try:
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a crash
-            except OSError as error:
-                raise FitError(
-                    f"The fit needs {size:,} bytes of disk in {tempfile.gettempdir()!r}: "
-                    f"{error.strerror}. Free some space, or name another folder with TMPDIR=..."
-                ) from error
-            return np.memmap(file, self.dtype, "r+", shape=self.shape)
-
-    def __reduce__(self) -> Any:
-        return Store, (self.shape, self.memory, self.dtype)
 
 
 def span_of(batch: Batch, rows: np.ndarray | None) -> tuple[int, int]:
@@ -442,6 +442,7 @@ class BinnedCache(Statistic[Filled, Binned]):
             fill_bins(X, self.table, self.missing, self.single, first + start, codes)
             if self.single:
                 widen(X, codes, first + start, self.missing, low, high)
+        self.store.let_go()
         return Filled(((first, stop),), (), low, high, self.store)
 
     def merge(self, left: Filled, right: Filled) -> Filled:

@@ -22,6 +22,10 @@ BLOCK_BYTES = 1 << 20
 BLOCK_ROWS = 1 << 13
 """Rows of a block at most: what a loss makes of them stays in the cache too."""
 
+SMALL_PRODUCT = 14
+"""Columns up to which a general product is faster than a symmetric one of half the work: of so few,
+BLAS makes it without copying its operands."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -117,7 +121,7 @@ class GLM(Statistic[Sums, Sums]):
         for first, last, rows in blocks:
             some = None if weight is None else weight[first:last]
             self._add(sums, rows, y[first:last], some)
-        if batch.is_sparse and hessian is not None:
+        if hessian is not None:
             low = np.tril_indices(len(hessian), -1)
             hessian[low] = hessian.T[low]
         return sums
@@ -258,7 +262,7 @@ class _DenseRows:
             self._add_multinomial(out, terms.proba, terms.curve)
             return
         p, some = self.rows.shape[1], self.scratch
-        if (terms.curve < 0).any():
+        if p <= SMALL_PRODUCT or terms.curve.min() < 0:
             np.multiply(self.rows, terms.curve[:, None], out=some)
             out[:p, :p] += some.T @ self.rows
         else:

@@ -154,6 +154,11 @@ class Gram(Statistic[CrossMoments, CrossMoments]):
     basis: Any = None
     who: str = field(default="The Gram matrix", compare=False)
 
+    def declines(self, n_features: int | None) -> str | None:
+        if self.basis is not None or n_features is None or n_features <= WIDEST:
+            return None
+        return f"more than {WIDEST:,} columns have no Gram matrix here"
+
     def of(self, batch: Batch) -> CrossMoments:
         X = batch.matrix
         y = self._targets(batch)
@@ -311,6 +316,9 @@ class GramOfFolds(Statistic[dict[int, CrossMoments], tuple[CrossMoments, ...]]):
     starts : dict of int to int, optional
         Place in the stream of the batch that begins with this row number, from `RowPlaces`; None where
         row numbers are places.
+    part : tuple of (int or None, int or None)
+        Of the rows: ``left_out`` and ``only``. Places belong to one part; so two parts must not be asked
+        for as one, which would be answered from rows in another order.
 
     Notes
     -----
@@ -321,6 +329,10 @@ class GramOfFolds(Statistic[dict[int, CrossMoments], tuple[CrossMoments, ...]]):
     gram: Gram
     ends: tuple[int, ...]
     starts: dict[int, int] | None = None
+    part: tuple[int | None, int | None] = (None, None)
+
+    def declines(self, n_features: int | None) -> str | None:
+        return self.gram.declines(n_features)
 
     def of(self, batch: Batch) -> dict[int, CrossMoments]:
         first = int(batch.row_numbers()[0]) if self.starts is not None else batch.first
@@ -360,7 +372,14 @@ class RowPlaces(Statistic[tuple[tuple[int, int], ...], dict[int, int]]):
     """Where in the stream each batch begins, by the number of its first row: for rows with gaps.
 
     The answer also holds the number of rows, under the key -1.
+
+    Attributes
+    ----------
+    part : tuple of (int or None, int or None)
+        As of `GramOfFolds`.
     """
+
+    part: tuple[int | None, int | None] = (None, None)
 
     def of(self, batch: Batch) -> tuple[tuple[int, int], ...]:
         return ((int(batch.row_numbers()[0]), len(batch)),)

@@ -1,18 +1,22 @@
-"""Sums of k-means: nearest centres, their rows' sums, labels and distances."""
+"""Sums of k-means: nearest centres, their rows' sums, labels and distances.
+
+Dense rows are assigned by `nearest`, sparse ones here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from millrace.statistics.base import Batch, Statistic, check_finite
+from millrace.statistics.nearest import Bounds, assign_rows
 
-BLOCK_BYTES = 1 << 15
-"""A block of rows and the scores of four centres stay in the L1 cache."""
+BLOCK_ROWS = 4096
+"""Sparse rows whose scores are worked out at once."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class ClusterSums:
 class Clusters(Statistic[ClusterSums, ClusterSums]):
     """One step of Lloyd: which centre is nearest, and the sums of the rows of each.
 
-    Distances are ``|c|^2 - 2 x c``, in the precision of the rows, as in scikit-learn; sums: float64.
+    Dense rows are compared in float64, also where they are float32: scikit-learn compares in the
+    precision of the rows. Sparse rows are compared in theirs. Sums are float64.
 
     Attributes
     ----------
@@ -45,30 +50,30 @@ class Clusters(Statistic[ClusterSums, ClusterSums]):
         Subtracted from dense rows (n_features,).
     who : str
         The class whose name stands in errors about rows that are not finite; empty: they are known to be.
+    bounds : Bounds, optional
+        What is remembered from step to step, to save work.
     """
 
     centers: np.ndarray
     shift: np.ndarray | None = None
     who: str = "KMeans"
+    bounds: Bounds | None = field(default=None, compare=False, repr=False)
 
     def of(self, batch: Batch) -> ClusterSums:
-        from millrace.statistics.kernels.kmeans import add_rows
-
         if self.who:
             check_finite(batch, self.who)
         found = ClusterSums(np.zeros(self.centers.shape), np.zeros(len(self.centers)))
-        none, less = np.empty(0), _shift_of(batch, self.shift)
-        for first, last, rows, label in assigned(batch, self.centers, self.shift):
-            weight = none if batch.weight is None else batch.weight[first:last]
-            if batch.is_sparse:
-                w = np.ones(last - first) if batch.weight is None else weight
-                of_center = sp.csr_array(
-                    (w, label, np.arange(len(label) + 1)), (len(label), len(self.centers))
-                )
-                found.sums[...] += (of_center.T @ rows).toarray()
-                found.weights[...] += np.bincount(label, w, len(self.centers))
-            else:
-                add_rows(rows, less, label, weight, found.sums, found.weights)
+        if not batch.is_sparse:
+            less = _shift_of(batch, self.shift)
+            assign_rows(batch, less, self.centers, self.bounds, found.sums, found.weights)
+            return found
+        for first, last, rows, label in _sparse_assigned(batch, self.centers):
+            w = np.ones(last - first) if batch.weight is None else batch.weight[first:last]
+            of_center = sp.csr_array(
+                (w, label, np.arange(len(label) + 1)), (len(label), len(self.centers))
+            )
+            found.sums[...] += (of_center.T @ rows).toarray()
+            found.weights[...] += np.bincount(label, w, len(self.centers))
         return found
 
     def merge(self, left: ClusterSums, right: ClusterSums) -> ClusterSums:
@@ -115,7 +120,7 @@ class Assignment(Statistic[_Labelled, Assigned]):
 
     Attributes
     ----------
-    centers, shift : numpy.ndarray
+    centers, shift, bounds
         As in `Clusters`.
     n_far : int
     """
@@ -123,21 +128,23 @@ class Assignment(Statistic[_Labelled, Assigned]):
     centers: np.ndarray
     shift: np.ndarray | None = None
     n_far: int = 0
+    bounds: Bounds | None = field(default=None, compare=False, repr=False)
 
     def of(self, batch: Batch) -> _Labelled:
         from millrace.statistics.kernels.kmeans import squared_distances
 
-        dtype = batch.matrix.dtype
-        centers, less = self.centers.astype(dtype), _shift_of(batch, self.shift)
+        centers = self.centers.astype(batch.matrix.dtype)
         labels, away = np.empty(len(batch), np.int32), np.empty(len(batch))
-        for first, last, rows, label in assigned(batch, self.centers, self.shift):
-            labels[first:last] = label
-            if batch.is_sparse:
+        if batch.is_sparse:
+            for first, last, rows, label in _sparse_assigned(batch, self.centers):
+                labels[first:last] = label
                 away[first:last] = sparse_distances(rows, centers, label)
-            else:
-                squared_distances(rows, less, centers, label, away[first:last])
+        else:
+            less, none = _shift_of(batch, self.shift), np.empty(0)
+            labels[:] = assign_rows(batch, less, self.centers, self.bounds, none, none)
+            squared_distances(batch.matrix, less, centers, labels, away)
         weight = np.ones(len(batch)) if batch.weight is None else batch.weight
-        at = np.argsort(-away, kind="stable")[: self.n_far]
+        at = np.argsort(-away, kind="stable")[: self.n_far] if self.n_far else np.empty(0, np.int64)
         rows = batch.matrix[at]
         far = np.asarray(rows.toarray() if batch.is_sparse else rows, np.float64)
         if self.shift is not None:
@@ -165,61 +172,22 @@ class Assignment(Statistic[_Labelled, Assigned]):
         return Assigned(labels, f.inertia, f.far, f.far_distance, f.far_weight, f.far_label)
 
 
-def assigned(
-    batch: Batch, centers: np.ndarray, shift: np.ndarray | None
+def _sparse_assigned(
+    batch: Batch, centers: np.ndarray
 ) -> Iterator[tuple[int, int, Any, np.ndarray]]:
-    """Blocks of rows as they are, with the centre nearest to each less the shift.
-
-    The array of labels is used again for the next block.
-    """
-    X = batch.matrix
-    n = X.shape[0]
-    size = min(n, 4096 if batch.is_sparse else max(32, BLOCK_BYTES // (4 * (X.shape[1] + 8))))
-    label = np.empty(size, np.int32)
-    find = _sparse_finder(centers, X) if batch.is_sparse else _finder(batch, centers, shift, size)
-    for first in range(0, n, size):
-        last = min(first + size, n)
-        rows = X[first:last]
-        find(rows, label[: last - first])
-        yield first, last, rows, label[: last - first]
-
-
-def _finder(
-    batch: Batch, centers: np.ndarray, shift: np.ndarray | None, size: int
-) -> Callable[[np.ndarray, np.ndarray], None]:
-    """What fills in the labels of a block of dense rows of at most `size`."""
-    from millrace.statistics.kernels import kmeans as kernels
-
-    dtype, p = batch.matrix.dtype, batch.n_features
-    less = _shift_of(batch, shift)
-    double = np.ascontiguousarray((-2.0 * centers).astype(dtype))
-    norms = (centers.astype(dtype) ** 2).sum(axis=1)
-    f4 = np.float32
-    block, scores, best = np.empty((p, size), f4), np.empty((4, size), f4), np.empty(size, f4)
-    if dtype == f4:
-        return lambda rows, label: kernels.nearest_rows(
-            rows, less, double, norms, block, scores, best, label
-        )
-    with np.errstate(over="ignore"):
-        single, single_norms = double.astype(f4), norms.astype(f4)
-    second, squares = np.empty(size, f4), np.empty(size)
-    return lambda rows, label: kernels.nearest_rows_filtered(
-        rows, less, double, norms, single, single_norms, block, scores, best, second, label, squares
-    )
-
-
-def _sparse_finder(centers: np.ndarray, X: Any) -> Callable[[Any, np.ndarray], None]:
-    """What fills in the labels of a block of CSR rows."""
+    """Blocks of CSR rows with the centre nearest to each, in an array that is used again."""
     from millrace.statistics.kernels.kmeans import nearest
 
+    X = batch.matrix
     double = (-2.0 * centers).astype(X.dtype).T
     norms = (centers.astype(X.dtype) ** 2).sum(axis=1)[:, None]
-
-    def find(rows: Any, label: np.ndarray) -> None:
+    label = np.empty(min(X.shape[0], BLOCK_ROWS), np.int32)
+    for first in range(0, X.shape[0], BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, X.shape[0])
+        rows = X[first:last]
         scores = np.ascontiguousarray((rows @ double).T) + norms
-        nearest(scores, np.empty(len(label), X.dtype), label)
-
-    return find
+        nearest(scores, np.empty(last - first, X.dtype), label[: last - first])
+        yield first, last, rows, label[: last - first]
 
 
 def _shift_of(batch: Batch, shift: np.ndarray | None) -> np.ndarray:

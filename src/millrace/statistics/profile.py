@@ -136,8 +136,9 @@ def _part(name: str, array: Any) -> _Part:
             ascending = True
         if is_number(kind):
             values = present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            mean = float(values.mean())
-            m2 = float(np.square(values - mean).sum())
+            with np.errstate(invalid="ignore", over="ignore"):  # infinities have no mean
+                mean = float(values.mean())
+                m2 = float(np.square(values - mean).sum())
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
             length = float(pc.mean(pc.utf8_length(present)).as_py())
             words = float(pc.mean(pc.count_substring_regex(present, pattern=r"\w+")).as_py())

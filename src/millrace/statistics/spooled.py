@@ -9,7 +9,8 @@ import numpy as np
 
 from millrace.errors import FitError
 from millrace.statistics.base import Batch, Statistic
-from millrace.statistics.binned import Store, span_of
+from millrace.statistics.binned import span_of
+from millrace.statistics.mapped import Store
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class SpooledRows(Statistic[Written, np.ndarray]):
             raise FitError.not_numeric(self.who, str(error)) from error
         first, stop = span_of(batch, self.rows)
         self.store.get()[first:stop] = X
+        self.store.let_go()
         return Written(((first, stop),), (), self.store)
 
     def merge(self, left: Written, right: Written) -> Written:

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from millrace.data import Table, scan
-from millrace.data.derive import Derived, all_parts, date_columns, with_parts
+from millrace.data.derive import Derived, all_parts, date_columns, moments_of, with_parts
 from millrace.data.source import Source
 from millrace.data.splits import TrainTest
 from millrace.data.where import Filtered, Where
-from millrace.errors import FitError, MissingColumnsError
+from millrace.errors import ColumnTypeError, FitError, MissingColumnsError
 
 HELD = 1
 """The part of the rows that is held out."""
@@ -78,16 +78,25 @@ class Opened:
         Columns of lists and structures, which are not read, and their types.
     dates : mapping of str to Derived
         Columns that are parts of date columns, which come before them.
+    words : mapping of str to str
+        Columns that look like dates and are none, and why.
     """
 
     table: Table
     counted: Counted | None
     nested: tuple[tuple[str, str], ...]
     dates: Mapping[str, Derived]
+    words: Mapping[str, str]
 
 
-def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bool) -> Opened:
-    """The table to train on.
+def opened(
+    table: Any,
+    target: str,
+    drop: Sequence[str],
+    drop_missing_target: bool,
+    words: Mapping[str, str] | None = None,
+) -> Opened:
+    """The table to train on; columns of `words` are not taken for dates.
 
     Raises
     ------
@@ -121,8 +130,33 @@ def opened(table: Any, target: str, drop: Sequence[str], drop_missing_target: bo
         raise FitError("No column is left to learn from: the table has only the target.")
     kept = Table(source, wanted)
     kept.named = True  # names that are no texts stand there as texts
-    dates = _dates(kept, [c for c in wanted if c != target])
-    return Opened(with_parts(kept, dates), counted, nested, dates)
+    words = words or {}
+    dates = _dates(kept, [c for c in wanted if c != target and c not in words])
+    return Opened(with_parts(kept, dates), counted, nested, dates, words)
+
+
+def not_dates(start: Opened) -> dict[str, str]:
+    """Columns of texts that were taken for dates by their first rows, and what shows that they are none.
+
+    Reads these columns once.
+    """
+    texts = {
+        d.column: d.zone
+        for d in start.dates.values()
+        if not pa.types.is_temporal(start.table.schema.field(d.column).type)
+    }
+    found: dict[str, str] = {}
+    if not texts:
+        return found
+    first = 0
+    for batch in start.table.batches(list(texts)):
+        for column in texts.keys() - found.keys():
+            try:
+                moments_of(batch.column(column), texts[column], column, first)
+            except ColumnTypeError as error:
+                found[column] = str(error)
+        first += batch.num_rows
+    return {c: found[c] for c in texts if c in found}
 
 
 def _dates(table: Table, names: Sequence[str]) -> dict[str, Derived]:

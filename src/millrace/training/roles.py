@@ -115,7 +115,7 @@ def _number(profile: ColumnProfile, present: int) -> Role:
 
 def _words(profile: ColumnProfile, present: int) -> Role:
     shown = list(profile.counts or {profile.minimum: 1, profile.maximum: 1})[:1000]
-    if all(_DATE.fullmatch(word) for word in shown):
+    if all(_DATE.fullmatch(word) for word in profile.counts or shown):
         return Role(profile.name, "left out", DATES)
     several = profile.distinct is None or profile.distinct > max(50, 0.1 * present)
     if profile.words >= WORDS and several:

@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from millrace.compiler.build import compile
-from millrace.data import Table
-from millrace.errors import FitError
+from millrace.data import Table, scan
+from millrace.errors import ColumnTypeError, FitError
 from millrace.fitting.engine import Progress
 from millrace.fitting.fit import Session, session
 from millrace.fitting.report import keep_report
@@ -25,7 +25,14 @@ from millrace.statistics.sample import Sample
 from millrace.training.importance import importances
 from millrace.training.look import Looked, look
 from millrace.training.metrics import BETTER, aligned, difference, metrics
-from millrace.training.opening import HELD, HeldOut, Opened, missing_targets, opened
+from millrace.training.opening import (
+    HELD,
+    HeldOut,
+    Opened,
+    missing_targets,
+    not_dates,
+    opened,
+)
 from millrace.training.pipelines import candidates
 from millrace.training.result import Candidate, TrainResult
 
@@ -94,9 +101,29 @@ def train(
     if not 0.01 <= test_fraction <= 0.5:
         raise ValueError(f"test_fraction must lie between 0.01 and 0.5, got {test_fraction}")
     target = str(target)
-    start = opened(table, target, [str(c) for c in drop], drop_missing_target)
-    given = start.table
-    clock = _Clock(progress)
+    source, left = scan(table), [str(c) for c in drop]
+    start = opened(source, target, left, drop_missing_target)
+    try:
+        return _trained(start, target, task, test_fraction, memory, random_state, progress)
+    except ColumnTypeError:
+        words = not_dates(start)
+        if not words:
+            raise
+    start = opened(source, target, left, drop_missing_target, words)
+    return _trained(start, target, task, test_fraction, memory, random_state, progress)
+
+
+def _trained(
+    start: Opened,
+    target: str,
+    task: str,
+    test_fraction: float,
+    memory: str | int | None,
+    random_state: int,
+    progress: bool | Progress,
+) -> TrainResult:
+    """Train on a table that was opened."""
+    given, clock = start.table, _Clock(progress)
     held = HeldOut(test_fraction, random_state)
     with session(given, target, folds=cast(Any, held), memory=memory, progress=progress) as run:
         with clock.stage("look at the columns"):
@@ -195,6 +222,7 @@ def _difference(looked: Looked, tried: Sequence[Candidate], y: np.ndarray) -> An
 def _notes(looked: Looked, run: Session, start: Opened, model: CompiledModel) -> list[str]:
     """What a person should know: rows left out, steps that fell back."""
     notes = [f"{c}: not read, columns of type {kind} are not supported" for c, kind in start.nested]
+    notes += [f"{c}: taken for words, not for dates. {why}" for c, why in start.words.items()]
     counted = start.counted
     if counted is not None and (left := counted.n_given - looked.target.n):
         notes.append(f"{left:,} of {counted.n_given:,} rows are left out: they have no target")

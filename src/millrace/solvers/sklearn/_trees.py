@@ -5,14 +5,15 @@ bins. Where the rows are at most 200,000 and no column has more than 255 distinc
 and the tree is scikit-learn's, bit for bit, if its sums are exact (class counts without weights; whole
 numbers as target); else equal up to ties that rounding decides. Columns of more values are split between
 bins of equally many rows: trees of the same quality, not the same trees. Thresholds lie between values of
-the column in either case.
+the column in either case. Under a memory budget the 200,000 rows are fewer where they would take more
+than a sixteenth of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from numbers import Integral
 from typing import Any
 
@@ -31,8 +32,15 @@ from millrace.statistics.binned import (
     Targets,
     quantile_edges,
 )
+from millrace.statistics.mapped import Store, few_pages
 
 Steps = Generator["Ask | list[Ask]", Any, dict[str, Any]]
+
+SAMPLE_ROWS = 200_000
+"""Rows from which the bins are found."""
+
+_FEWEST_ROWS = 2_000
+"""Rows from which they are found however small the budget is."""
 
 _WIDEST_SPARSE = 4096
 """Columns up to which sparse rows are binned: a bin takes a byte even where it is zero."""
@@ -48,11 +56,14 @@ class TreeRows:
     target : TargetRows
     sparse : bool
         Whether they came as a sparse matrix.
+    memory : int, optional
+        The budget of the call in bytes.
     """
 
     binned: Binned
     target: TargetRows
     sparse: bool
+    memory: int | None = None
 
     @property
     def n_samples(self) -> int:
@@ -104,7 +115,14 @@ def binned_rows(
     from sklearn.utils.multiclass import check_classification_targets
 
     who, sparse = type(estimator).__name__, hasattr(rows.head, "indptr")
-    sample = RowSample(who, single=True, allow_nan=allow_nan and not sparse)
+    every = rows.left_out is None and rows.only is None
+    sample = RowSample(
+        who,
+        _sample_rows(rows),
+        single=True,
+        allow_nan=allow_nan and not sparse,
+        n_rows=rows.n_rows if every else None,
+    )
     target, drawn = yield [rows.ask(Targets(is_classifier(estimator))), rows.ask(sample)]
     if target.y.ndim == 2 and target.y.shape[1] > 1:
         raise Decline("histogram trees have one target")
@@ -118,10 +136,18 @@ def binned_rows(
         if target.y.sum() <= 0:
             raise FitError(f"{who}: the sum of the target must be positive for Poisson regression.")
     edges = tuple(quantile_edges(drawn.X, spread=spread))
+    del drawn
     memory = cache_memory(rows)
     cache = BinnedCache(who, edges, target.n_samples, memory, target.rows, single=True)
     binned: Binned = yield rows.ask(cache)
-    return TreeRows(binned, target, sparse)
+    return TreeRows(binned, target, sparse, rows.memory)
+
+
+def _sample_rows(rows: Rows) -> int:
+    if not rows.memory:
+        return SAMPLE_ROWS
+    of_row = np.dtype(np.float32).itemsize * max(rows.width or 1, 1)
+    return min(SAMPLE_ROWS, max(rows.memory // 16 // of_row, _FEWEST_ROWS))
 
 
 def class_weights(estimator: Any, found: TreeRows) -> np.ndarray | None:
@@ -236,19 +262,35 @@ def _held(found: TreeRows, weight: np.ndarray | None) -> tuple[Any, bool]:
 
     if found.n_samples >> ROW_BITS or found.n_classes >> (64 - ROW_BITS):
         raise FitError(f"trees take fewer than 2**{ROW_BITS} rows and 2**{64 - ROW_BITS} classes.")
-    kept = np.arange(found.n_samples) if weight is None else np.flatnonzero(weight)
-    records, y = kept.astype(np.uint64), found.target.y.reshape(-1)[kept]
-    w = None if weight is None else weight[kept]
-    counted = 0 < found.n_classes <= 256 and (w is None or _are_counts(w))
-    if found.n_classes:
-        records |= y.astype(np.uint64) << np.uint64(ROW_BITS)
-    real = np.empty((0, 2))
-    if counted:
-        whole = np.uint64(1) if w is None else w.astype(np.uint64)
-        records |= whole << np.uint64(48)
-    else:
-        real = np.column_stack([np.ones(len(kept)) if w is None else w, y]).astype(np.float64)
-    return Held(records, real, np.empty_like(records), np.empty_like(real)), counted
+    n = found.n_samples if weight is None else int(np.count_nonzero(weight))
+    counted = 0 < found.n_classes <= 256 and (weight is None or _are_counts(weight))
+    room = inf if found.memory is None else found.memory // 8
+    records, more_records = (_array((n,), np.uint64, room) for _ in range(2))
+    real, more_real = (_array((0 if counted else n, 2), np.float64, room) for _ in range(2))
+    done, y = 0, found.target.y.reshape(-1)
+    for first in range(0, found.n_samples, _BLOCK):
+        some = None if weight is None else weight[first : first + _BLOCK]
+        kept = np.arange(len(y[first : first + _BLOCK])) if some is None else np.flatnonzero(some)
+        here, of = slice(done, done + len(kept)), y[first : first + _BLOCK][kept]
+        w = np.ones(len(kept)) if some is None else some[kept]
+        records[here] = kept + first
+        if found.n_classes:
+            records[here] |= of.astype(np.uint64) << np.uint64(ROW_BITS)
+        if counted:
+            records[here] |= w.astype(np.uint64) << np.uint64(48)
+        else:
+            real[here, 0], real[here, 1] = w, of
+        done += len(kept)
+    return Held(records, real, more_records, more_real), counted
+
+
+def _array(shape: tuple[int, ...], dtype: Any, room: float) -> np.ndarray:
+    """An empty array, mapped from a file where it takes more than `room` bytes."""
+    return np.asarray(Store(shape, room, dtype).get())
+
+
+_BLOCK = 1 << 18
+"""Rows that are prepared at a time."""
 
 
 def _are_counts(weight: np.ndarray) -> bool:
@@ -258,6 +300,9 @@ def _are_counts(weight: np.ndarray) -> bool:
     whole = weight.dtype.kind in "iu" or bool((weight == np.floor(weight)).all())
     return whole and float(weight.sum()) < 1 << 32
 
+
+_SHARE_OF_PAGES = 32
+"""Of the budget, what each thread may have mapped of the bins at a time."""
 
 _LOCAL = 1 << 18
 """Bytes of bins of the rows of a subtree: a share of a core's own cache."""
@@ -270,6 +315,7 @@ def _grown(
     from sklearn.tree._tree import NODE_DTYPE
 
     from millrace.statistics.kernels.growth import Table, workspace
+    from millrace.statistics.kernels.pages import mapped_pages
     from millrace.statistics.kernels.trees import grow_best_first, grow_depth_first
 
     held, counted = _held(found, weight)
@@ -277,16 +323,20 @@ def _grown(
     local = np.empty((p, min(_LOCAL // p, found.n_samples)), np.uint8)
     codes = np.asarray(binned.codes)
     random = 1 if tree.splitter == "random" else None
-    table = Table(codes, binned.low, binned.high, binned.edges, local, random)
+    pages = mapped_pages(codes, (found.memory or 2 << 30) // _SHARE_OF_PAGES)
+    table = Table(codes, binned.low, binned.high, binned.edges, local, random, pages)
     work = workspace(p, found.n_classes, counted, seed)
     room = _most_nodes(rule, len(held.records))
     nodes, values = np.zeros(room, NODE_DTYPE), np.empty((room, max(found.n_classes, 1)))
     queue, gains = np.empty((room + 2, 6), np.int64), np.empty(room + 2)
-    if rule["max_leaf_nodes"] < 0:
-        count, depth = grow_depth_first(table, held, rule, work, nodes, values, queue, gains)
-    else:
-        below = np.empty((room + 2, 2))
-        count, depth = grow_best_first(table, held, rule, work, nodes, values, queue, gains, below)
+    with few_pages(*held):
+        if rule["max_leaf_nodes"] < 0:
+            count, depth = grow_depth_first(table, held, rule, work, nodes, values, queue, gains)
+        else:
+            more = np.empty((room + 2, 2))
+            count, depth = grow_best_first(
+                table, held, rule, work, nodes, values, queue, gains, more
+            )
     return nodes[:count].copy(), values[:count, np.newaxis].copy(), int(depth)
 
 

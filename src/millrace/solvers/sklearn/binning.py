@@ -34,7 +34,13 @@ _MOST_NUMBERS = 1 << 27
 """Rows whose numbers are shuffled as scikit-learn shuffles them; beyond, the list would fill memory."""
 
 
-@solves("sklearn.preprocessing.KBinsDiscretizer", weight=True)
+def _draws_rows(estimator: Any, shape: tuple[int, int]) -> bool:
+    """Whether quantiles are those of rows that are drawn, and of other ones in every fit."""
+    drawn = estimator.subsample is not None and shape[0] > estimator.subsample
+    return drawn and estimator.random_state is None
+
+
+@solves("sklearn.preprocessing.KBinsDiscretizer", weight=True, equivalent=_draws_rows)
 def k_bins(estimator: Any, rows: Rows) -> Asking:
     """Edges of the bins, from the sample or from all rows."""
     work = working_copy(estimator)
@@ -140,7 +146,7 @@ def _fit_on(work: Any, batch: Batch, dtype: np.dtype) -> None:
     work.subsample = subsample
 
 
-@solves("sklearn.preprocessing.QuantileTransformer")
+@solves("sklearn.preprocessing.QuantileTransformer", equivalent=_draws_rows)
 def quantile_transformer(estimator: Any, rows: Rows) -> Asking:
     """Quantiles of the sample, or of all rows."""
     work = working_copy(estimator)

@@ -48,7 +48,7 @@ class _Settings:
     seed: int
 
 
-@solves("sklearn.cluster.BisectingKMeans", weight=True)
+@solves("sklearn.cluster.BisectingKMeans", weight=True, equivalent=True)
 def bisecting_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own fit, for tables that fit in the sample; else a tree of the same quality.
 

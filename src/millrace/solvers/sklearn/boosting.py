@@ -24,10 +24,10 @@ from millrace.statistics.binned import (
     BinnedCache,
     RowSample,
     SampledRows,
-    Store,
     TargetRows,
     Targets,
 )
+from millrace.statistics.mapped import Store
 
 _DRAWN = 200_000
 """Rows from which scikit-learn finds the edges (`_BinMapper.subsample`)."""

@@ -28,6 +28,7 @@ Steps = Generator[Ask, Any, dict[str, Any]]
     "sklearn.cross_decomposition.PLSCanonical",
     "sklearn.cross_decomposition.CCA",
     "sklearn.cross_decomposition.PLSSVD",
+    equivalent=True,
 )
 def partial_least_squares(estimator: Any, rows: Rows) -> Steps:
     """Exact to 1e-9 of the weights, with the same numbers of iterations."""

@@ -44,7 +44,15 @@ def _axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, right * signs[:, None]
 
 
-@solves("sklearn.decomposition.PCA")
+def _pca_draws(estimator: Any, shape: tuple[int, int]) -> bool:
+    """Whether scikit-learn approximates the components from random directions, or may do so."""
+    n, p = shape
+    if estimator.svd_solver != "auto":
+        return estimator.svd_solver == "randomized"
+    return (p > 1000 or n < 10 * p) and max(n, p) > 500
+
+
+@solves("sklearn.decomposition.PCA", equivalent=_pca_draws)
 def pca(estimator: Any, rows: Rows) -> Steps:
     """Principal components with the signs of scikit-learn; ``whiten`` is applied by ``transform``."""
     moments = yield from _moments(estimator, rows)
@@ -123,7 +131,7 @@ def _n_kept(wanted: Any, variance: np.ndarray, ratio: np.ndarray, n: int) -> Any
     return np.searchsorted(ratio.cumsum(), wanted, side="right") + 1
 
 
-@solves("sklearn.decomposition.IncrementalPCA")
+@solves("sklearn.decomposition.IncrementalPCA", equivalent=True)
 def incremental_pca(estimator: Any, rows: Rows) -> Steps:
     """Exact components, where scikit-learn's are an approximation that depends on the batches."""
     moments = yield from _moments(estimator, rows)
@@ -158,7 +166,11 @@ def incremental_pca(estimator: Any, rows: Rows) -> Steps:
     }
 
 
-@solves("sklearn.decomposition.TruncatedSVD")
+def _svd_draws(estimator: Any, shape: tuple[int, int]) -> bool:
+    return estimator.algorithm != "arpack"
+
+
+@solves("sklearn.decomposition.TruncatedSVD", equivalent=_svd_draws)
 def truncated_svd(estimator: Any, rows: Rows) -> Steps:
     """Singular vectors of the rows as they are, dense or CSR."""
     moments = yield from _moments(estimator, rows)
@@ -177,7 +189,7 @@ def truncated_svd(estimator: Any, rows: Rows) -> Steps:
     return in_dtype(found, moments.dtype)
 
 
-@solves("sklearn.decomposition.FactorAnalysis")
+@solves("sklearn.decomposition.FactorAnalysis", equivalent=True)
 def factor_analysis(estimator: Any, rows: Rows) -> Steps:
     """Maximum likelihood with exact singular values, also for ``svd_method="randomized"``.
 

@@ -50,7 +50,12 @@ def _shrunk(covariance: np.ndarray, shrinkage: float | None) -> np.ndarray:
     return (1.0 - shrinkage) * covariance + shrinkage * mean * np.eye(len(covariance))
 
 
-@solves("sklearn.discriminant_analysis.LinearDiscriminantAnalysis")
+def _has_signs(estimator: Any, shape: tuple[int, int]) -> bool:
+    """Whether axes are fitted, whose signs are arbitrary in the source."""
+    return estimator.solver != "lsqr"
+
+
+@solves("sklearn.discriminant_analysis.LinearDiscriminantAnalysis", equivalent=_has_signs)
 def linear_discriminant(estimator: Any, rows: Rows) -> Steps:
     """Exact to 1e-8 of the coefficients for covariances that are well conditioned."""
     from sklearn.utils.multiclass import unique_labels
@@ -179,7 +184,7 @@ def _upright(columns: np.ndarray) -> np.ndarray:
     return columns * np.where(columns[largest, np.arange(columns.shape[1])] < 0, -1.0, 1.0)
 
 
-@solves("sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis")
+@solves("sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis", equivalent=True)
 def quadratic_discriminant(estimator: Any, rows: Rows) -> Steps:
     """Exact to 1e-8 of the log-odds for covariances that are well conditioned."""
     estimator._validate_params()

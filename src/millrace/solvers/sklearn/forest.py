@@ -34,6 +34,7 @@ from millrace.solvers.sklearn.tree import few_values
     "sklearn.ensemble.ExtraTreesClassifier",
     "sklearn.ensemble.ExtraTreesRegressor",
     weight=True,
+    equivalent=True,
 )
 def forest(estimator: Any, rows: Rows) -> Steps:
     """A forest, from two sweeps."""
@@ -51,13 +52,25 @@ def forest(estimator: Any, rows: Rows) -> Steps:
     trees = [
         work._make_estimator(append=False, random_state=generator) for _ in range(work.n_estimators)
     ]
-    with ThreadPoolExecutor(min(get_threads(), len(trees))) as pool:
+    with ThreadPoolExecutor(_threads(found, len(trees))) as pool:
         work.estimators_ = list(pool.map(lambda tree: _grow_one(work, tree, found), trees))
     if work.oob_score:
         _score_out_of_bag(work, found)
     if found.n_classes:
         work.classes_, work.n_classes_ = work.classes_[0], work.n_classes_[0]
     return {name: value for name, value in vars(work).items() if _is_learned(name)}
+
+
+_BYTES_OF_ROW = 32
+"""What a tree takes of memory for each row while it grows: the draw, and records twice."""
+
+
+def _threads(found: TreeRows, n_trees: int) -> int:
+    """How many trees grow at a time; fewer, where they would take half of the budget."""
+    most = min(get_threads(), n_trees)
+    if found.memory is None:
+        return most
+    return max(1, min(most, found.memory // 2 // (_BYTES_OF_ROW * found.n_samples)))
 
 
 def _is_learned(name: str) -> bool:
@@ -108,10 +121,12 @@ def _grow_one(work: Any, tree: Any, found: TreeRows) -> Any:
         drawn = _generate_sample_indices(
             tree.random_state, found.n_samples, work._n_samples_bootstrap, weight
         )
-        weight = np.bincount(drawn, minlength=found.n_samples)
+        weight = np.zeros(found.n_samples, np.uint32)
+        np.add.at(weight, drawn, 1)  # a third of the memory of a bincount
         if getattr(work, "class_weight", None) == "balanced_subsample":
             y = found.target.y.astype(np.float64).reshape(-1, 1)
             weight = weight * compute_sample_weight("balanced", y, indices=drawn)
+        del drawn
     if found.n_classes:
         tree.classes_ = np.arange(found.n_classes, dtype=np.float64)
     return grow(tree, found, weight)

@@ -10,7 +10,8 @@ import numpy as np
 
 from millrace.solvers.registry import Example, solves
 from millrace.solvers.rows import Rows
-from millrace.solvers.sklearn._newton import Problem, centered, minimise, sample_of
+from millrace.solvers.sklearn._newton import centered, minimise, sample_of
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.base import Batch
 from millrace.statistics.losses import Huber
 from millrace.statistics.perrow import PerRow
@@ -32,7 +33,7 @@ class Outliers(PerRow):
         return np.abs(batch.target - found - self.intercept) > self.bound
 
 
-@solves("sklearn.linear_model.HuberRegressor", weight=True)
+@solves("sklearn.linear_model.HuberRegressor", weight=True, equivalent=True)
 def huber_regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """A sweep for a sample, those of `minimise`, and one for ``outliers_``, a byte a row."""
     estimator._validate_params()

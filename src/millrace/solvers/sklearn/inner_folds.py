@@ -44,17 +44,17 @@ def fold_moments(
     FitError
         Fewer rows than folds.
     """
-    starts = None
+    starts, part = None, (rows.left_out, rows.only)
     n_rows = rows.n_rows
     if n_rows is None or rows.left_out is not None or rows.only is not None:
-        starts = yield rows.ask(RowPlaces())
+        starts = yield rows.ask(RowPlaces(part))
         n_rows = starts[-1]
     if n_rows < n_folds:
         raise FitError.at("", who, f"{n_folds} folds need {n_folds} rows at least, found {n_rows}")
     sizes = np.full(n_folds, n_rows // n_folds)
     sizes[: n_rows % n_folds] += 1
     ends = tuple(int(e) for e in np.cumsum(sizes))
-    asked = GramOfFolds(Gram(who=who), ends, starts)
+    asked = GramOfFolds(Gram(who=who), ends, starts, part)
     return (yield rows.ask(asked))
 
 

@@ -20,10 +20,18 @@ from millrace.solvers.sklearn._newton import sample_of
 from millrace.solvers.sklearn._working import learned, working_copy
 from millrace.statistics.kmeans import Assigned, Assignment, Clusters, ClusterSums
 from millrace.statistics.moments import Moments
+from millrace.statistics.nearest import Bounds
 from millrace.statistics.sample import Sampled
 
+BOUND_BYTES = 1 << 28
+"""Largest size of bounds where no budget is given; else an eighth of it."""
 
-@solves("sklearn.cluster.KMeans", weight=True)
+
+def _draws_starts(estimator: Any, shape: tuple[int, int]) -> bool:
+    return isinstance(estimator.init, str) or callable(estimator.init)
+
+
+@solves("sklearn.cluster.KMeans", weight=True, equivalent=_draws_starts)
 def kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own answer for given centres (up to 1e-6) and for tables that fit in the sample."""
     work = working_copy(estimator)
@@ -36,16 +44,25 @@ def kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     _check_size(estimator, sample)
     if sample.complete and not given:
         return _in_memory(work, sample)
-    centers = _checked(estimator, sample) if given else _in_memory(work, sample)["cluster_centers_"]
-    shift = None if sample.batch.is_sparse else moments.mean
+    centers = (
+        check_starts(estimator, sample.batch.matrix)
+        if given
+        else _in_memory(work, sample)["cluster_centers_"]
+    )
+    dtype = sample.batch.matrix.dtype
+    # as the rows can hold it: what is subtracted from them is what is added to the centres
+    shift = None if sample.batch.is_sparse else moments.mean.astype(dtype).astype(np.float64)
     tol = estimator.tol * float(np.mean(moments.variance))
     centers = centers.astype(np.float64) - (0.0 if shift is None else shift)
-    centers, n_iter = yield from _lloyd(rows, centers, shift, tol, estimator.max_iter)
-    found: Assigned = yield rows.ask(Assignment(centers, shift))
-    _warn_of_duplicates(estimator, found)
-    dtype = sample.batch.matrix.dtype
+    bounds = _bounds_for(rows, sample.n_rows, len(centers))
+    centers, n_iter = yield from lloyd(rows, centers, shift, tol, estimator.max_iter, bounds)
+    moved_back = (centers + (0.0 if shift is None else shift)).astype(dtype)
+    # labels are those of the centres as they are given out
+    centers = moved_back.astype(np.float64) - (0.0 if shift is None else shift)
+    found: Assigned = yield rows.ask(Assignment(centers, shift, bounds=bounds))
+    warn_of_duplicates(estimator, found.labels)
     return {
-        "cluster_centers_": (centers + (0.0 if shift is None else shift)).astype(dtype),
+        "cluster_centers_": moved_back,
         "labels_": found.labels,
         "inertia_": found.inertia,
         "n_iter_": n_iter,
@@ -57,7 +74,7 @@ def kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     }
 
 
-@solves("sklearn.cluster.MiniBatchKMeans", weight=True)
+@solves("sklearn.cluster.MiniBatchKMeans", weight=True, equivalent=True)
 def mini_batch_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Every row in every step instead of random batches: an inertia at least as low as the source's."""
     from sklearn.cluster import KMeans
@@ -86,16 +103,26 @@ def mini_batch_kmeans(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[st
     return attributes
 
 
-def _lloyd(
-    rows: Rows, centers: np.ndarray, shift: np.ndarray | None, tol: float, most: int
+def _bounds_for(rows: Rows, n_rows: int, n_clusters: int) -> Bounds | None:
+    """Bounds, where there is memory for those of all rows."""
+    most = BOUND_BYTES if rows.memory is None else rows.memory // 8
+    return Bounds() if Bounds.nbytes(n_rows, n_clusters) <= most else None
+
+
+def lloyd(
+    rows: Rows,
+    centers: np.ndarray,
+    shift: np.ndarray | None,
+    tol: float,
+    most: int,
+    bounds: Bounds | None,
 ) -> Generator[Any, Any, tuple[np.ndarray, int]]:
     """Steps until the centres move by `tol` at most (a squared distance), or not at all."""
     for n_iter in range(1, most + 1):
-        who = "KMeans" if n_iter == 1 else ""
-        found: ClusterSums = yield rows.ask(Clusters(centers, shift, who))
+        found: ClusterSums = yield rows.ask(Clusters(centers, shift, "", bounds))
         empty = np.flatnonzero(found.weights == 0)
         if len(empty):
-            far = yield rows.ask(Assignment(centers, shift, len(empty)))
+            far = yield rows.ask(Assignment(centers, shift, len(empty), bounds))
             found = _relocated(found, empty, far)
         largest = int(np.argmax(found.weights))
         weights = np.where(found.weights > 0, found.weights, 1.0)[:, None]
@@ -133,11 +160,10 @@ def _check_size(estimator: Any, sample: Sampled) -> None:
         raise FitError(f"n_samples={sample.n_rows} should be >= n_clusters={estimator.n_clusters}.")
 
 
-def _checked(estimator: Any, sample: Sampled) -> np.ndarray:
+def check_starts(estimator: Any, X: Any) -> np.ndarray:
     """The given centres, checked as scikit-learn checks them."""
     from sklearn.utils import check_array
 
-    X = sample.batch.matrix
     centers = check_array(estimator.init, dtype=X.dtype, copy=True, order="C")
     estimator._validate_center_shape(X, centers)
     if estimator.n_init not in ("auto", 1):
@@ -150,10 +176,11 @@ def _checked(estimator: Any, sample: Sampled) -> np.ndarray:
     return centers
 
 
-def _warn_of_duplicates(estimator: Any, found: Assigned) -> None:
+def warn_of_duplicates(estimator: Any, labels: np.ndarray) -> None:
+    """Warn as scikit-learn does where some centres have no rows."""
     from sklearn.exceptions import ConvergenceWarning
 
-    distinct = len(np.unique(found.labels))
+    distinct = len(np.unique(labels))
     if distinct < estimator.n_clusters:
         warnings.warn(
             f"Number of distinct clusters ({distinct}) found smaller than n_clusters "

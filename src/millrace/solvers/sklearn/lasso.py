@@ -110,6 +110,7 @@ def _is_multitask(model: Any) -> bool:
     "sklearn.linear_model.LassoCV",
     "sklearn.linear_model.ElasticNetCV",
     weight=True,
+    equivalent=True,
 )
 def elastic_net_cv(estimator: Any, rows: Rows) -> Steps:
     """The path of every fold and the final model, after one sweep over all folds together."""

@@ -183,7 +183,12 @@ def ridge_from(
     }
 
 
-@solves("sklearn.linear_model.Ridge", weight=True)
+def source_iterates(estimator: Any, shape: tuple[int, int]) -> bool:
+    """Whether scikit-learn's ridge stops at its ``tol``, where the answer here is the optimum."""
+    return estimator.positive or estimator.solver not in ("auto", "svd", "cholesky")
+
+
+@solves("sklearn.linear_model.Ridge", weight=True, equivalent=source_iterates)
 def ridge(estimator: Any, rows: Rows) -> Steps:
     """Ridge regression; every ``solver`` gives the exact answer, ``tol`` and ``max_iter`` are not needed.
 

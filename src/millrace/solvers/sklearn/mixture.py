@@ -22,7 +22,14 @@ from millrace.statistics.mixture import MixtureSums, Responsibilities
 from millrace.statistics.sample import Sampled
 
 
-@solves("sklearn.mixture.GaussianMixture")
+def _draws_starts(estimator: Any, shape: tuple[int, int]) -> bool:
+    return any(
+        given is None
+        for given in (estimator.weights_init, estimator.means_init, estimator.precisions_init)
+    )
+
+
+@solves("sklearn.mixture.GaussianMixture", equivalent=_draws_starts)
 def gaussian_mixture(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """scikit-learn's own answer for given parameters (up to 1e-6) and tables that fit in the sample."""
     work = working_copy(estimator)

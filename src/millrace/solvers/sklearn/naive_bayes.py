@@ -29,7 +29,7 @@ Steps = Generator["Ask | list[Ask]", Any, dict[str, Any]]
 @solves("sklearn.naive_bayes.GaussianNB", weight=True)
 def gaussian_nb(estimator: Any, rows: Rows) -> Steps:
     """Mean and variance of every feature in every class; exact to 1e-10."""
-    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
     estimator._validate_params()
     asked = ClassMoments(who="GaussianNB")
@@ -49,7 +49,7 @@ def gaussian_nb(estimator: Any, rows: Rows) -> Steps:
     within = np.divide(found.second, weights, out=np.zeros_like(found.second), where=some)
     dtype = found.dtype
     return {
-        "classes_": found.classes,
+        "classes_": unique_labels(found.classes),
         "class_count_": found.weights.astype(dtype),
         "class_prior_": _priors(estimator, found).astype(dtype),
         "epsilon_": dtype.type(epsilon),

@@ -31,7 +31,7 @@ _DIGITS = 1e-7
 """The least spread of transformed values, beside their mean, that leaves digits to work with."""
 
 
-@solves("sklearn.preprocessing.PowerTransformer")
+@solves("sklearn.preprocessing.PowerTransformer", equivalent=True)
 def power_transformer(estimator: Any, rows: Rows) -> Asking:
     """Lambdas, and the moments of what they make of the columns."""
     from sklearn.preprocessing._data import _is_constant_feature

@@ -16,7 +16,12 @@ from millrace.errors import FitError
 from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Ask, Rows
 from millrace.solvers.sklearn._made import made, tighter
-from millrace.solvers.sklearn.least_squares import best_left_out, checked_alphas, ridge_from
+from millrace.solvers.sklearn.least_squares import (
+    best_left_out,
+    checked_alphas,
+    ridge_from,
+    source_iterates,
+)
 from millrace.statistics.class_moments import ByClass, ClassScatter
 from millrace.statistics.gram import CrossMoments
 from millrace.statistics.leave_one_out import signs
@@ -24,7 +29,7 @@ from millrace.statistics.leave_one_out import signs
 Steps = Generator[Ask, Any, dict[str, Any]]
 
 
-@solves("sklearn.linear_model.RidgeClassifier", weight=True)
+@solves("sklearn.linear_model.RidgeClassifier", weight=True, equivalent=source_iterates)
 def ridge_classifier(estimator: Any, rows: Rows) -> Steps:
     """Exact to 1e-7 of the coefficients, as `Ridge`."""
     estimator._validate_params()

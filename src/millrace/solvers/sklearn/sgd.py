@@ -27,6 +27,7 @@ from millrace.statistics.classes import Classes
     "sklearn.linear_model.Perceptron",
     "sklearn.neural_network.MLPClassifier",
     weight=True,
+    equivalent=True,
 )
 def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
     """Classes first, then epochs."""
@@ -40,7 +41,7 @@ def classifier(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, A
     return (yield from _epochs(estimator, work, rows, found.classes))
 
 
-@solves("sklearn.linear_model.PassiveAggressiveClassifier")
+@solves("sklearn.linear_model.PassiveAggressiveClassifier", equivalent=True)
 def passive_aggressive_classifier(
     estimator: Any, rows: Rows
 ) -> Generator[Any, Any, Mapping[str, Any]]:
@@ -48,7 +49,7 @@ def passive_aggressive_classifier(
     return (yield from classifier(estimator, rows))
 
 
-@solves("sklearn.linear_model.PassiveAggressiveRegressor")
+@solves("sklearn.linear_model.PassiveAggressiveRegressor", equivalent=True)
 def passive_aggressive_regressor(
     estimator: Any, rows: Rows
 ) -> Generator[Any, Any, Mapping[str, Any]]:
@@ -61,6 +62,7 @@ def passive_aggressive_regressor(
     "sklearn.linear_model.SGDOneClassSVM",
     "sklearn.neural_network.MLPRegressor",
     weight=True,
+    equivalent=True,
 )
 def regressor(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, Any]]:
     """Epochs."""

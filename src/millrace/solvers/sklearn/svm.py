@@ -16,14 +16,15 @@ from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._kinked import minimise_kinked
 from millrace.solvers.sklearn._labels import check_classes, class_weights, source_checks
-from millrace.solvers.sklearn._newton import Problem, minimise, sample_of, together
+from millrace.solvers.sklearn._newton import minimise, sample_of, together
+from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.classes import ClassCounts, Classes
 from millrace.statistics.glm import Labels
 from millrace.statistics.losses import Loss, SmoothPinball, SquaredEpsilonInsensitive, SquaredHinge
 from millrace.statistics.sample import Sampled
 
 
-@solves("sklearn.svm.LinearSVC", weight=True)
+@solves("sklearn.svm.LinearSVC", weight=True, equivalent=True)
 def linear_svc(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """One problem for each class, all of them in the same sweeps; exact up to 1e-8 (1e-7 for hinge)."""
     estimator._validate_params()
@@ -47,7 +48,7 @@ def linear_svc(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]
     }
 
 
-@solves("sklearn.svm.LinearSVR", weight=True)
+@solves("sklearn.svm.LinearSVR", weight=True, equivalent=True)
 def linear_svr(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 of the largest coefficient; 1e-7 for ``loss="epsilon_insensitive"``."""
     estimator._validate_params()

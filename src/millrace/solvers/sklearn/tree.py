@@ -25,6 +25,7 @@ from millrace.solvers.sklearn._trees import (
     "sklearn.tree.ExtraTreeClassifier",
     "sklearn.tree.ExtraTreeRegressor",
     weight=True,
+    equivalent=True,
 )
 def decision_tree(estimator: Any, rows: Rows) -> Steps:
     """A tree by best or random splits, from two sweeps; pruned by scikit-learn itself."""

@@ -19,6 +19,7 @@ from numba.extending import overload
 
 from millrace.statistics.kernels.criteria import impurity, judge, tally, totals
 from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, clear, histogram, inner
+from millrace.statistics.kernels.pages import touch
 
 _overload: Any = overload
 
@@ -68,6 +69,7 @@ class Table(NamedTuple):
     edges: np.ndarray  # float64 (p, 256)
     local: np.ndarray  # uint8 (p, room): the bins of one subtree's rows
     random: int | None  # one threshold a feature, drawn at random; None: the best of all
+    pages: np.ndarray | None = None  # of codes that are mapped; see `mapped_pages`
 
 
 class Held(NamedTuple):
@@ -257,6 +259,7 @@ def gather(table, held, start, end):
         column, local = table.codes[f], table.local[f]
         for i in range(np.uint64(end - start)):
             local[i] = column[records[np.uint64(start) + i] & ROW]
+        touch(table.pages, len(column))
     for i in range(np.uint64(end - start)):
         at = np.uint64(start) + i
         records[at] = (records[at] & ~ROW) | i
@@ -301,6 +304,8 @@ def search(codes, table, held, rule, work, start, end, n_known):
         f_j += found
         feature = features[f_j]
         n_bins = histogram(codes[feature], held, start, end, rule, work)
+        if codes.shape[1] > table.local.shape[1]:
+            touch(table.pages, codes.shape[1])
         low, high = table.low[feature], table.high[feature]
         if _is_constant(low, high, work.pad.bins, n_bins):
             features[f_j], features[n_constant] = features[n_constant], feature
