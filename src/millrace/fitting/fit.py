@@ -21,6 +21,7 @@ from millrace.fitting.report import FitReport, keep_report, peak_memory
 from millrace.fitting.source import Data, make_data
 from millrace.fitting.sweep import FEW_CELLS, now
 from millrace.fitting.tasks import After, Tasks
+from millrace.fitting.ways import Allowed
 from millrace.runtime.pool import get_threads, one_thread_of_blas
 from millrace.solvers.rows import Fit, signature
 
@@ -123,7 +124,7 @@ def plan(
     with session(
         table, target, weight=weight, memory=memory, in_memory=in_memory, progress=False
     ) as run:
-        return rehearse(estimator, run.data, in_memory)
+        return rehearse(estimator, run.data, run.tasks.allowed)
 
 
 def _described(estimator: Any) -> str:
@@ -178,10 +179,12 @@ def session(
     if checkpoint is not None:
         log = Checkpoint(checkpoint, {"the estimator": identity, **data.identity()})
     report, finished = FitReport(), False
+    at_hand = opened.matrix is not None and budget is None and log is None
+    allowed = Allowed(in_memory, at_hand or only_solvers, not only_solvers)
     with progress_bar(progress) as bar, one_thread_of_blas:
         try:
             engine = Engine(data, report, threads, log, bar)
-            yield Session(data, engine, Tasks(in_memory, report.notes, only_solvers), report)
+            yield Session(data, engine, Tasks(allowed, report.notes), report)
             finished = True
         finally:
             kept.close()

@@ -13,6 +13,7 @@ from millrace.fitting.source import Data
 from millrace.fitting.stages import Transformers
 from millrace.fitting.sweep import Sweep, group, group_key
 from millrace.fitting.tasks import Tasks
+from millrace.fitting.ways import Allowed
 from millrace.solvers.rows import Ask, Fit
 
 REHEARSAL = 1 << 12
@@ -78,7 +79,7 @@ class _Rehearsal:
         return [groups[group_key(a)].answer((a.rows.left_out, a.rows.only)) for a in asks]
 
 
-def rehearse(estimator: Any, data: Data, in_memory: bool) -> Plan:
+def rehearse(estimator: Any, data: Data, allowed: Allowed) -> Plan:
     """Fit a clone on the first rows and note what it asks for."""
     from dataclasses import replace
 
@@ -90,5 +91,5 @@ def rehearse(estimator: Any, data: Data, in_memory: bool) -> Plan:
     rehearsal = _Rehearsal(data)
     notes: list[tuple[str, str, str]] = []
     rows = replace(rows, n_rows=len(rehearsal._chunk))
-    Tasks(in_memory, notes).run([Fit(clone(estimator), rows)], rehearsal)
+    Tasks(allowed, notes).run([Fit(clone(estimator), rows)], rehearsal)
     return Plan(tuple(rehearsal.sweeps), tuple(notes), n_rows, chunk_rows, len(rehearsal._chunk))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from millrace.errors import FitError, MillraceError, NotStreamableError
-from millrace.fitting.ways import Way, ways
+from millrace.fitting.ways import Allowed, Way, ways
 from millrace.solvers.registry import Decline, lookup
 from millrace.solvers.rows import Ask, Fit, Fitted, Request
 
@@ -71,16 +71,11 @@ class After:
 
 
 class Tasks:
-    """All estimators of one call, each pair of parameters and rows once.
+    """All estimators of one call, each pair of parameters and rows once."""
 
-    `in_memory` and `only_solvers` are those of `ways`.
-    """
-
-    def __init__(
-        self, in_memory: bool, notes: list[tuple[str, str, str]], only_solvers: bool = False
-    ) -> None:
+    def __init__(self, allowed: Allowed, notes: list[tuple[str, str, str]]) -> None:
         self._tasks: dict[str, Task] = {}
-        self._in_memory, self._only_solvers = in_memory, only_solvers
+        self.allowed = allowed
         self._notes = notes
 
     def add(self, request: Fit) -> Task:
@@ -91,7 +86,7 @@ class Tasks:
                 if task.done is not None:
                     _copy_attributes(task.request.step, request.step)
             return task
-        left = ways(request.step, request.rows, self._in_memory, self._only_solvers)
+        left = ways(request.step, request.rows, self.allowed)
         task = Task(request, left, left[0].begin(request.step, request.rows))
         self._tasks[request.key] = task
         if lookup(type(request.step)) is None and left[0].notable:

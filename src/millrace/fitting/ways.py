@@ -32,20 +32,35 @@ class Way:
     notable: bool = True
 
 
-def ways(estimator: Any, rows: Rows, in_memory: bool, only_solvers: bool = False) -> list[Way]:
-    """All ways that there are for an estimator; the last one declines where none is left.
+@dataclass(frozen=True)
+class Allowed:
+    """Which ways may be taken.
 
-    `only_solvers` leaves out the ways that fit by the estimator's own methods; the rows may then be all
-    in memory.
+    Attributes
+    ----------
+    loading : bool
+        All rows may be loaded into memory (``in_memory=True``).
+    at_hand : bool
+        They are in memory anyway, and nothing bounds it.
+    own_methods : bool
+        The estimator's own ``fit`` and ``partial_fit`` count as ways.
     """
+
+    loading: bool = False
+    at_hand: bool = False
+    own_methods: bool = True
+
+
+def ways(estimator: Any, rows: Rows, allowed: Allowed) -> list[Way]:
+    """All ways that there are for an estimator; the last one declines where none is left."""
     found: list[Way] = []
     solver = lookup(type(estimator))
-    in_memory_solver = lookup_resident(type(estimator)) is not None and (in_memory or only_solvers)
+    resident = lookup_resident(type(estimator)) is not None
     if not rows.target and _needs_target(estimator):
         raise FitError.target_needed(type(estimator).__name__)
     if rows.weighted and not _has_weight(estimator):
         raise FitError.at(rows.path, type(estimator).__name__, "it takes no sample weights")
-    if only_solvers and in_memory_solver:
+    if resident and allowed.at_hand:
         found.append(_BY_RESIDENT)
     if solver is not None:
         fits = not rows.weighted or takes_weight(type(estimator))
@@ -53,13 +68,11 @@ def ways(estimator: Any, rows: Rows, in_memory: bool, only_solvers: bool = False
     elif _is_stateless(estimator):
         way = "on its first rows, since it learns nothing from them"
         found.append(Way(way, _on_head, notable=False))
-    if only_solvers:
-        return found or [Way("", _refuse, notable=False)]
-    if hasattr(estimator, "partial_fit"):
+    if allowed.own_methods and hasattr(estimator, "partial_fit"):
         found.append(Way("batch by batch through partial_fit", _by_partial_fit))
-    if in_memory_solver:
+    if resident and allowed.loading and not allowed.at_hand:
         found.append(_BY_RESIDENT)
-    if in_memory:
+    if allowed.own_methods and allowed.loading:
         found.append(Way("in memory", _in_memory))
     return found or [Way("", _refuse, notable=False)]
 
@@ -118,7 +131,7 @@ def _resident(estimator: Any, rows: Rows) -> Generator[Any, Any, Mapping[str, An
     return solver(estimator, as_matrix(found.X), found.y, found.weight)
 
 
-_BY_RESIDENT = Way("in memory by its solver", _resident)
+_BY_RESIDENT = Way("in memory by its solver", _resident, notable=False)
 
 
 def _learned(fitted: Any) -> dict[str, Any]:
