@@ -152,7 +152,9 @@ def test_a_peer_is_measured_or_says_why_not(made, workshop, monkeypatch):
 
 
 def test_warm(workshop):
-    assert workshop.json("warm")["combinations"] > 0
+    prediction = workshop.json("warm")["combinations"]
+    assert prediction > 0
+    assert workshop.json("warm", "--fit")["combinations"] > prediction + 100
     assert workshop.run("warm", "-q").output == ""
 
 

@@ -215,7 +215,7 @@ class _Rows:
         self.stamps[: len(present)] = stamps[slots]
 
     def add(self, targets: _Points, data: np.ndarray, times: np.ndarray, sums: np.ndarray) -> None:
-        """Add the rows of `data`, times a coefficient each, to sums (n_sums, n_targets), in this order."""
+        """Add the rows of `data` times a coefficient each, in this order, to (n_sums, n_targets) sums."""
         from millrace.solvers.resident.kernels.kernel_rows import add_rows
 
         V = _padded(self.X[data], 4)
@@ -335,6 +335,8 @@ class _Solver:
 
     def _shrink(self) -> None:
         smo, problem = self.smo, self.problem
+        if not problem.shrinking:
+            return
         most = np.empty(4)
         smo.extremes(self.F, self.flags, self.counters[smo.ACTIVE], most)
         gap = max(most[0] + most[1], most[2] + most[3])

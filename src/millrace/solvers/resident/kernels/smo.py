@@ -272,8 +272,7 @@ def advance(
             counters[COUNTDOWN] -= 1
             if counters[COUNTDOWN] == 0:
                 counters[COUNTDOWN] = min(F.shape[0], 1000)
-                if shrinking:
-                    return SHRINK
+                return SHRINK  # also without shrinking: Python looks for an interrupt
         i, j = _choose(
             F, flags, QD, at, counters, slot_of, stamps, rows, direct, rooms[0], gains, tol, paired
         )
