@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from millrace.accel.options import OPTIONS
 from millrace.accel.records import RECORDS, Key, Ran, site
@@ -143,11 +147,15 @@ def through(door: Door, call: Call) -> Any:
     Exception
         What the original raises; with ``strict``, also what the door raises.
     """
+    aside = _copied(call) if OPTIONS.get().compare else None
     began = time.perf_counter()
     try:
         with originals():
             done = door(call)
     except NotHere as reason:
+        reason.__traceback__ = (
+            None  # it may be raised again, and would keep the frames of all callers
+        )
         return _original(call, reason)
     except Exception as error:
         if OPTIONS.get().strict:
@@ -156,18 +164,46 @@ def through(door: Door, call: Call) -> Any:
         return _original(call, NotHere(f"{type(error).__name__} inside Millrace", ""), text)
     seconds = time.perf_counter() - began
     key = Key(site(), call.name, call.method, Ran.MILLRACE, level=done.level)
-    RECORDS.add(key, seconds, (done.rows, done.columns), estimated=done.estimated)
+    RECORDS.add(
+        key, seconds, (done.rows, done.columns),
+        estimated=done.estimated, measured=_measured(aside) if aside else 0.0,
+    )  # fmt: skip
     return done.value
 
 
-def _original(call: Call, reason: NotHere, trace: str = "") -> Any:
-    of_this = id(call.estimator)
-    _INSIDE.originals.add(of_this)
+def _copied(call: Call) -> Call:
+    """The same call on a copy of the object, as it is before."""
+    return replace(call, estimator=copy.deepcopy(call.estimator))
+
+
+def _measured(call: Call) -> float:
+    """Seconds of scikit-learn's own code for a call; the state of NumPy's random numbers stays."""
+    state = np.random.get_state()  # noqa: NPY002
     began = time.perf_counter()
     try:
-        return call.run_original()
+        with originals(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call.run_original()
+        return time.perf_counter() - began
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def original_of(estimator: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run scikit-learn's own function; the other methods of this object are its own meanwhile."""
+    of_this = id(estimator)
+    _INSIDE.originals.add(of_this)
+    try:
+        return original(estimator, *args, **kwargs)
     finally:
         _INSIDE.originals.discard(of_this)
+
+
+def _original(call: Call, reason: NotHere, trace: str = "") -> Any:
+    began = time.perf_counter()
+    try:
+        return original_of(call.estimator, call.original, *call.args, **call.kwargs)
+    finally:
         if not reason.quiet:
             seconds = time.perf_counter() - began
             key = Key(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-import numpy as np
-
 from millrace.accel import costs
-from millrace.accel.calls import TOO_SMALL, Call, Done, NotHere
+from millrace.accel.calls import (
+    TOO_SMALL,
+    Call,
+    Done,
+    NotHere,
+    inside,
+    original_of,
+    through,
+)
 from millrace.accel.doors import opens, public_name_of
 from millrace.accel.options import OPTIONS
-from millrace.errors import NotStreamableError
+from millrace.accel.plain import PlainFit, plain_fit
+from millrace.errors import MillraceError
 from millrace.solvers import registry
 
 
@@ -20,41 +32,127 @@ def _has(name: str) -> bool:
 
 @opens("fit", of=_has)
 def fit(call: Call) -> Done:
-    """Fit by Millrace's solver; the estimator is changed at the end, in one go."""
-    cls = type(call.estimator)
+    """Fit by Millrace's solver.
+
+    The solver works on a copy of the estimator, whose attributes the estimator gets at the end: where
+    it stops halfway, the original finds everything as it was.
+    """
+    estimator = call.estimator
+    name = _known_as(type(estimator))
     rows, columns = call.shape
-    expected = costs.estimate(public_name_of(cls), "fit", rows, columns)
+    expected = costs.estimate(name, "fit", rows, columns)
     if expected is None or not expected.gains:
         raise TOO_SMALL
-    X, y, weight = _arguments(call)
-    _check_data(X)
-    in_memory = registry.lookup_resident(cls) is not None
-    level = "equivalent" if registry.is_equivalent(cls, in_memory=in_memory) else "exact"
+    given = plain_fit(call)
+    if not expected.gains_by(costs.MARGIN_OF_OTHERS) and not _has_defaults(estimator):
+        raise TOO_SMALL
+    level = _level(estimator, given, call.shape)
     if level == "equivalent" and OPTIONS.get().level == "exact":
         raise NotHere("its solver gives an equivalent result", 'accelerate("equivalent")')
-    try:
-        _run(call.estimator, X, y, weight)
-    except NotStreamableError as declined:
-        raise NotHere(str(declined)) from declined
-    return Done(call.estimator, rows, columns, level, expected.theirs)
+    if not costs.pays(name, "fit", expected):
+        raise TOO_SMALL
+    fit_in_one_go(estimator, given)
+    return Done(estimator, rows, columns, level, expected.theirs)
 
 
-def _arguments(call: Call) -> tuple[Any, Any, Any]:
-    given = dict(zip(("X", "y", "sample_weight"), call.args, strict=False)) | dict(call.kwargs)
-    if len(call.args) > 3 or set(given) - {"X", "y", "sample_weight"}:
-        raise NotHere("arguments other than X, y and sample_weight")
-    return given.get("X"), given.get("y"), given.get("sample_weight")
+def way(original: Callable[..., Any], method: str) -> Callable[..., Any]:
+    """A ``fit`` with this door before it; what is too small in any case is not delayed by it."""
+
+    def fit_or_original(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if inside(self):
+            return original(self, *args, **kwargs)
+        shape = getattr(args[0] if args else kwargs.get("X"), "shape", None)
+        rows = shape[0] if isinstance(shape, tuple) and shape else 0
+        if costs.is_hopeless(_known_as(type(self)), method, rows):
+            return original_of(self, original, *args, **kwargs)
+        return through(fit, Call(self, method, original, args, kwargs))
+
+    return fit_or_original
 
 
-def _check_data(X: Any) -> None:
-    if type(X) is np.ndarray and X.ndim == 2 and X.dtype.char in "fd":
-        return
-    if type(X).__module__.startswith("pandas.") and hasattr(X, "columns"):
-        return
-    raise NotHere(f"X is a {type(X).__name__} of a kind that is not accelerated", "a float array")
+fit.way = way  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def _run(estimator: Any, X: Any, y: Any, weight: Any) -> None:
+@cache
+def _known_as(cls: type) -> str:
+    """The name under which a class, or one that it derives all methods from, was measured."""
+    if registry.lookup(cls) is None and registry.lookup_resident(cls) is None:
+        return ""
+    names = (public_name_of(base) for base in cls.__mro__)
+    return next((name for name in names if costs.is_known(name, "fit")), "")
+
+
+def _has_defaults(estimator: Any) -> bool:
+    """Whether the parameters that may change the work are those that were measured."""
+    defaults = _defaults(type(estimator))
+    return all(
+        name == "random_state" or getattr(estimator, name) is value or _same(estimator, name, value)
+        for name, value in defaults.items()
+    )
+
+
+def _same(estimator: Any, name: str, value: Any) -> bool:
+    now = getattr(estimator, name)
+    return type(now) is type(value) and isinstance(value, (int, float, str)) and now == value
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    import inspect
+
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+
+
+def _level(estimator: Any, given: PlainFit, shape: tuple[int, int]) -> str:
+    """Exact or equivalent; of float32 rows scikit-learn computes most attributes in float32."""
+    if given.single or registry.is_equivalent(estimator, shape):
+        return "equivalent"
+    return "exact"
+
+
+def fit_in_one_go(estimator: Any, given: PlainFit) -> None:
+    """Fit by solvers; the estimator is changed at the end or not at all.
+
+    Raises
+    ------
+    NotHere
+        The solver declines, refuses the data, or warns: then the original has to warn.
+    """
     from millrace.fitting.fit import fit_by_solvers
 
-    fit_by_solvers(estimator, X, y, weight)
+    trial: Any = object.__new__(type(estimator))
+    vars(trial).update(vars(estimator))
+    try:
+        with _noted() as warned:
+            fit_by_solvers(trial, given.X, given.y, given.weight)
+    except MillraceError as declined:
+        raise NotHere(str(declined)) from declined
+    if warned:
+        raise NotHere("it gives a warning")
+    if given.column is not None:
+        _warn_of_column(given.column)
+    kept = vars(estimator)
+    for name in kept.keys() - vars(trial).keys():
+        del kept[name]
+    kept.update(vars(trial))
+
+
+def _warn_of_column(y: Any) -> None:
+    from sklearn.utils.validation import column_or_1d
+
+    column_or_1d(y, warn=True)
+
+
+@contextmanager
+def _noted() -> Generator[list[warnings.WarningMessage]]:
+    """The warnings of a block; none outside the main thread, since all threads share the filters."""
+    if threading.current_thread() is not threading.main_thread():
+        yield []
+        return
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        yield given

@@ -9,7 +9,6 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -130,6 +129,11 @@ def _with_door(original: Any, method: str, door: Door) -> Any:
 
 
 def _function(original: Callable[..., Any], method: str, door: Door) -> Callable[..., Any]:
+    if (way := getattr(door, "way", None)) is not None:
+        entry: Any = functools.wraps(original)(way(original, method))
+        entry.__millrace_original__ = original
+        return entry
+
     @functools.wraps(original)
     def with_door(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if inside(self):
@@ -148,20 +152,14 @@ def _patch_function(function: FunctionType, door: Door) -> None:
     original.__defaults__, original.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     signature = inspect.signature(function)
 
-    def run_original(_: Any, **given: Any) -> Any:
-        return original(**given)
+    def run_original(estimator: Any, **given: Any) -> Any:
+        return original(estimator=estimator, **given)
 
     def with_door(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         estimator = given.arguments.pop("estimator")
-        call = Call(
-            estimator,
-            function.__name__,
-            partial(run_original, estimator=estimator),
-            (),
-            given.arguments,
-        )
+        call = Call(estimator, function.__name__, run_original, (), given.arguments)
         return call.run_original() if inside(estimator) else through(door, call)
 
     _PATCHED.functions[function] = original
