@@ -13,11 +13,12 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
 from millrace.backends.numba import points as numba_points
-from millrace.backends.numba.kernels.points import nearest_in_tree, nearest_of_all
 from millrace.backends.reference import points as reference
 from millrace.ir import Array
 from millrace.ir.numeric import metric_of
 from millrace.ir.ops import Distances, Metric, Nearest
+from millrace.statistics.kernels import nearest as search
+from millrace.statistics.kernels.points import nearest_in_tree, nearest_of_all
 
 Measure = tuple[Metric, float]
 
@@ -95,12 +96,57 @@ def test_a_tree_and_all_tiles_answer_alike(measure: Measure, grid: bool) -> None
             op = Nearest(Array(points), k, *measure)
             expected = reference.nearest(rows, op)
             tiles = numba_points._tiles(op.points)
-            code = numba_points._CODES[metric_of(op)]
+            code = search.CODES[metric_of(op)]
             by_tree, by_all = np.empty((2, len(rows), 2 * k))
             nearest_in_tree(*tiles.in_tree, rows, code, op.p, len(points), by_tree)
             nearest_of_all(*tiles.in_order, rows, code, op.p, len(points), 3, by_all)
             assert same_bits(by_tree, expected), (shape, k)
             assert same_bits(by_all, expected), (shape, k)
+
+
+@pytest.mark.parametrize(
+    "kind", ["normal", "far off", "grid", "scales", "outlier", "copies", "tiny", "huge", "clusters"]
+)
+@pytest.mark.parametrize("width", [4, 17, 28])
+def test_behind_a_screen_the_same_are_found(
+    kind: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_pays", lambda *_: False)
+    rng = np.random.default_rng(width)
+    points = rng.normal(size=(700, width))
+    match kind:
+        case "far off":
+            points += 1e7
+        case "grid":
+            points = points.round()
+        case "scales":
+            points *= np.logspace(-9, 9, width)
+        case "outlier":
+            points[5] = 1e14
+        case "copies":
+            points[50:400] = points[:1] + rng.normal(size=(350, width)) * 1e-13
+        case "tiny":
+            points *= 1e-150
+        case "huge":
+            points *= 1e90
+        case "clusters":
+            points = rng.normal(size=(7, width))[rng.integers(7, size=700)] + 1e-6 * points
+        case _:
+            pass
+    rows = np.concatenate([points[:9], points[:20] * 1.001, points[:1] * 1e40, points[3:4] - 1e-9])
+    for metric in ("euclidean", "sqeuclidean"):
+        for k in (1, 6, 20):
+            op = Nearest(Array(points), k, metric)
+            for some in (rows, rows[:-2], rows[:4]):
+                expected = reference.nearest(some, op)
+                assert same_bits(numba_points.nearest(some, op), expected), (k, len(some))
+
+
+def test_where_few_tiles_are_visited_a_tree_is_walked() -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(4000, 2)) @ rng.normal(size=(2, 5))
+    assert search.Tiles(flat).visited < search._FEW_VISITED
+    assert search.Tiles(rng.normal(size=(4000, 9))).visited > search._FEW_VISITED
 
 
 @settings(max_examples=80, deadline=None)

@@ -123,7 +123,7 @@ def test_warm() -> None:
     the operations of one row and of big batches, the forests that they call, dtypes of row and answer.
     """
     operations = [*_forms(machine.OPERATIONS), *_forms(tiles.OPERATIONS)]
-    assert mr.warm() == 2 * 2 * 2 * 2 + 7 + 7 + 2 * 2 * 2 + 3 * 3 + len(operations)
+    assert mr.warm() == 2 * 2 * 2 * 2 + 7 + 8 + 2 * 2 * 2 + 3 * 3 + len(operations)
     assert all(o in own._compiled for own, o in operations)
 
 

@@ -52,7 +52,11 @@ def test_weights_count_as_in_the_source(kind: str) -> None:
         "negative": rng.integers(-3, 7, len(X)).astype(float),
         "rounded": rng.random(len(X)),
     }[kind]
-    same(X, weight, eps=0.3, min_samples=6)
+    if kind == "negative":
+        with pytest.raises(Decline, match="negative"):
+            dbscan(DBSCAN(eps=0.3), X, None, weight)
+        X = np.rint(4 * X) / 4
+    same(X, weight, eps=0.5 if kind == "negative" else 0.3, min_samples=6)
 
 
 @pytest.mark.parametrize("eps", [1.0, 2.0, 2.5, 5.0])

@@ -76,6 +76,9 @@ _SAMPLE = 2000
 _ASKED = 200
 """So many fitted rows are asked for their own neighbours."""
 
+_ASKED_PAIRS = 10_000_000
+"""Most distances computed for that, down to a quarter of the rows."""
+
 
 @dataclass(frozen=True)
 class Search:
@@ -125,14 +128,17 @@ class Search:
         """
         from scipy.spatial.distance import cdist
 
-        asked = self.points[:: -(-len(self.points) // _ASKED)]
+        n_points = len(self.points)
+        asked = self.points[
+            :: -(-n_points // max(_ASKED // 4, min(_ASKED, _ASKED_PAIRS // n_points)))
+        ]
         options: dict[str, Any] = {"p": self.p} if self.metric == "minkowski" else {}
         by_scipy: Any = cdist
-        far = by_scipy(asked, self.points, self.metric, **options)
-        last = np.partition(far, k - 1, axis=1)[:, k - 1 : k]
-        for row in np.flatnonzero((far <= last).sum(axis=1) > k):
-            tied = outcomes[far[row] == last[row]]
-            if (tied != tied[0]).any():
+        for one in range(len(asked)):  # one by one: all distances together would leave the cache
+            far = by_scipy(asked[one : one + 1], self.points, self.metric, **options)[0]
+            last = np.partition(far, k - 1)[k - 1]
+            tied = outcomes[far == last]
+            if np.count_nonzero(far <= last) > k and (tied != tied[0]).any():
                 raise Decline("its fitted rows lie on a grid, and its heap chooses among tied ones")
 
     def within(self, x: Value, radius: float, owner: str) -> tuple[Value, Value]:

@@ -64,6 +64,8 @@ def dbscan(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]
     estimator._validate_params()
     reach = _reach(estimator, X)
     weight, rounding = _weights(sample_weight, X)
+    if weight is not None and reach.near < reach.far and (weight < 0).any():
+        raise Decline("some of its weights are negative, which hides pairs that are up to rounding")
     tree = point_tree(X.astype(np.float64, copy=False))
     core = _core_slots(tree, reach, weight, float(estimator.min_samples), rounding)
     label = np.full(len(tree.rows), -1)
@@ -163,8 +165,8 @@ def _core_slots(
             first, stop, least, most,
         )  # fmt: skip
         part = slice(first * LANES, stop * LANES)
-        lowest, highest = np.minimum(least[part], most[part]), np.maximum(least[part], most[part])
-        if ((lowest < surely) & (highest >= hardly) & (tree.rows[part] >= 0)).any():
+        doubtful = (least[part] < surely) & (most[part] >= hardly)
+        if (doubtful & (tree.rows[part] >= 0)).any():
             raise Decline(WHY_ROUNDING)
 
     probed = -(-tree.n_leaves // 32)

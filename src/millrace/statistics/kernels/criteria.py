@@ -15,14 +15,21 @@ import math
 
 import numpy as np
 
-from millrace.statistics.kernels.histograms import MISSING, class_of, halves, inner, weight_of
+from millrace.statistics.kernels.histograms import (
+    MISSING,
+    class_of,
+    halves,
+    inner,
+    weight_of,
+    within,
+)
 
 GINI, ENTROPY, SQUARED, POISSON = range(4)
 
 _EPSILON = np.finfo(np.float64).eps
 
 
-@inner
+@within
 def _log2(x):
     return math.log(x) / math.log(2.0)
 
@@ -82,7 +89,7 @@ def impurity(kind, sums, weight, square, held, start, end):
     return 1.0 - found / (weight * weight) if kind == GINI else found
 
 
-@inner
+@within
 def _entropy_part(weight_of_class, weight):
     if weight_of_class <= 0.0:
         return 0.0
@@ -124,7 +131,7 @@ def tally(rule, work, first, present):
             n += rows
         if k >= 0:
             work.pad.w_left[k], work.pad.n_left[k] = weight, n
-            _sides(rule, left, total, weight, work, k)
+            sides(rule, left, total, weight, work, k)
 
 
 @inner
@@ -142,8 +149,9 @@ def _add_classes(rule, work, b):
     return weight, n if rule.counted else work.sums[b * (classes + np.uint64(1)) + classes]
 
 
-@inner
-def _sides(rule, left, total, weight, work, k):
+@within
+def sides(rule, left, total, weight, work, k):
+    """Write what `judge` needs of both sides of the k-th candidate; `left` has the sums of the left."""
     of_left = of_right = 0.0
     if rule.n_classes == 0:
         of_left, of_right = left[0], total[0] - left[0]
@@ -176,7 +184,7 @@ def _tally_two(work, first, present):
             work.pad.of_left[k], work.pad.of_right[k] = a * a + b_ * b_, c * c + d * d
 
 
-@inner
+@within
 def judge(kind, work, first, last):
     """Write the ``proxy`` of the candidates ``first:last`` into ``work.pad.value``."""
     w_left, of_left, of_right, value = (

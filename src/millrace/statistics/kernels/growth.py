@@ -2,8 +2,8 @@
 
 The order of everything follows scikit-learn 1.9's ``_splitter.pyx`` and ``_partitioner.pyx``: features
 are drawn by the same generator in the same order, candidates are taken by ascending value, and the first
-of equals wins. Only the sorting of a node's rows is replaced by a histogram. Where every value has a bin
-of its own and sums are exact (class counts, whole numbers), the split is the same.
+of equals wins. Only the sorting of a node's values is replaced; see `candidates`. Where every value has
+a bin of its own and sums are exact (class counts, whole numbers), the split is the same.
 """
 
 # Kernels are not Python: Numba gives them their types.
@@ -14,18 +14,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from millrace.statistics.kernels.criteria import impurity, judge, tally, totals
-from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, clear, histogram, inner
+from millrace.statistics.kernels.candidates import FEW, draw, split_of
+from millrace.statistics.kernels.criteria import impurity, totals
+from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, inner
 from millrace.statistics.kernels.pages import touch
-
-_overload: Any = overload
-
-_SAME = np.float32(1e-7)
-"""Values nearer than this are one value (``FEATURE_THRESHOLD``)."""
-
 
 RULE = np.dtype(
     [
@@ -48,6 +41,7 @@ PAD = np.dtype(
     [
         ("bins", np.uint8, BINS),
         ("mask", np.uint64, 4),
+        ("keys", np.uint16, FEW),  # few rows, sorted
         ("w_left", np.float64, BINS),  # these five: see `tally` and `judge`
         ("n_left", np.float64, BINS),
         ("of_left", np.float64, BINS),
@@ -104,93 +98,6 @@ class Split(NamedTuple):
     impurity_left: float
     impurity_right: float
     n_constant: int
-
-
-@inner
-def draw(state):
-    """The next number of scikit-learn's ``our_rand_r``, below 2**31."""
-    s = np.uint32(1) if state[0] == 0 else state[0]
-    s = np.uint32(s ^ np.uint32(s << np.uint32(13)))
-    s = np.uint32(s ^ np.uint32(s >> np.uint32(17)))
-    s = np.uint32(s ^ np.uint32(s << np.uint32(5)))
-    state[0] = s
-    return np.int64(s) % np.int64(2147483648)
-
-
-def _best_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
-    """The best split of one feature, if it beats the proxy `best`.
-
-    Returns
-    -------
-    tuple
-        Proxy, last bin on the left, first bin on the right (-1: only missing values), missing_left, 0.
-    """
-    missing = work.pad.bins[n_bins - 1] == MISSING
-    present = n_bins - 1 if missing else n_bins
-    found, before, after, side = best, np.int64(-1), np.int64(-1), False
-    for search in range(2 if missing else 1):  # missing values on the right, then on the left
-        tally(rule, work, -search, present)
-        last = present if missing and search == 0 else present - 1
-        judge(rule.kind, work, np.int64(0), np.int64(last))
-        for k in range(last):
-            if not work.pad.value[k] > found:
-                continue
-            then, here = np.int64(-1), np.int64(work.pad.bins[k])
-            if k + 1 < present:
-                then = np.int64(work.pad.bins[k + 1])
-                if low[then] <= np.float32(high[here] + _SAME):
-                    continue
-            if _allowed(rule, work, k, n_rows):
-                found, before, after = work.pad.value[k], here, then
-                side = search == 1 if missing else 2.0 * work.pad.n_left[k] > n_rows
-    return found, before, after, side, 0.0
-
-
-@inner
-def _allowed(rule, work, k, n_rows):
-    w_left, n_left = work.pad.w_left[k], work.pad.n_left[k]
-    return (
-        n_left >= rule.min_samples_leaf
-        and n_rows - n_left >= rule.min_samples_leaf
-        and w_left >= rule.min_weight_leaf
-        and work.pad.w_node[0] - w_left >= rule.min_weight_leaf
-    )
-
-
-def _random_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
-    """A random split of one feature, if it beats the proxy `best`.
-
-    Returns
-    -------
-    tuple
-        Proxy, last bin on the left, -1, missing_left, threshold.
-    """
-    bins = work.pad.bins
-    missing = bins[n_bins - 1] == MISSING
-    present = n_bins - 1 if missing else n_bins
-    least, greatest = np.float64(low[bins[0]]), np.float64(high[bins[present - 1]])
-    threshold = (greatest - least) * np.float64(draw(work.pad.state)) / 2147483647.0 + least
-    side = missing and draw(work.pad.state) % 2 == 1
-    if threshold == greatest:
-        threshold = least
-    last = np.int64(-1)
-    for k in range(present):
-        b = bins[k]
-        if low[b] > threshold:
-            break
-        if high[b] > threshold:  # within a bin: the nearer edge, but not an outer one
-            up = k == 0 or (threshold - low[b] >= high[b] - threshold and k + 1 < present)
-            threshold = edges[b] if up else edges[b - 1]
-            if not up:
-                break
-        last = k
-    tally(rule, work, -1 if side else 0, present)
-    judge(rule.kind, work, np.int64(last), np.int64(last + 1))
-    if not _allowed(rule, work, last, n_rows):
-        return best, np.int64(-1), np.int64(-1), False, threshold
-    if not missing:
-        side = 2.0 * work.pad.n_left[last] > n_rows
-    return work.pad.value[last], np.int64(bins[last]), np.int64(-1), side, threshold
 
 
 @inner
@@ -271,16 +178,6 @@ def _swap(array, i, j):
 
 
 @inner
-def _is_constant(low, high, bins, n_bins):
-    first, last = bins[0], bins[n_bins - 1]
-    if first == MISSING:
-        return True
-    if last == MISSING:
-        return False
-    return first == last or high[last] <= np.float32(low[first] + _SAME)
-
-
-@inner
 def search(codes, table, held, rule, work, start, end, n_known):
     """Draw features until one can be split and `max_features` were seen.
 
@@ -290,7 +187,7 @@ def search(codes, table, held, rule, work, start, end, n_known):
         Feature (-1: no split), last bin left, first bin right, missing_left, threshold (of a random
         split), number of constant features.
     """
-    features, n = work.features, end - start
+    features = work.features
     f_i, visited, found, drawn, n_constant = len(features), 0, 0, 0, n_known
     best, feature_of = -np.inf, np.int64(-1)
     before, after, missing_left, threshold = np.int64(-1), np.int64(-1), False, 0.0
@@ -303,36 +200,24 @@ def search(codes, table, held, rule, work, start, end, n_known):
             continue
         f_j += found
         feature = features[f_j]
-        n_bins = histogram(codes[feature], held, start, end, rule, work)
+        is_constant, value, b, a, left, at = split_of(
+            table.random, codes[feature], table.low[feature], table.high[feature],
+            table.edges[feature], held, rule, work, start, end, best,
+        )  # fmt: skip
         if codes.shape[1] > table.local.shape[1]:
             touch(table.pages, codes.shape[1])
-        low, high = table.low[feature], table.high[feature]
-        if _is_constant(low, high, work.pad.bins, n_bins):
+        if is_constant:
             features[f_j], features[n_constant] = features[n_constant], feature
             found += 1
             n_constant += 1
         else:
             f_i -= 1
             features[f_i], features[f_j] = feature, features[f_i]
-            value, b, a, left, at = _split_of(
-                table.random, low, high, table.edges[feature], rule, work, n_bins, n, best
-            )
             if value > best:
                 best, feature_of, before, after = value, feature, b, a
                 missing_left, threshold = left, at
-        clear(rule, work, n_bins)
     _remember(features, work.constants, n_known, n_constant)
     return feature_of, before, after, missing_left, threshold, n_constant
-
-
-def _split_of(random, low, high, edges, rule, work, n_bins, n_rows, best):
-    """The best or a random split of one feature, by the type of `random`: only one is compiled."""
-    raise NotImplementedError
-
-
-@_overload(_split_of, jit_options={"error_model": "numpy", "_nrt": False})
-def _split_by_type(random, low, high, edges, rule, work, n_bins, n_rows, best):
-    return _best_of if isinstance(random, types.NoneType) else _random_of
 
 
 @inner

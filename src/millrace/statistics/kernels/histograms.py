@@ -57,6 +57,18 @@ inner: Any = _njit(
 """Compiles what only other kernels call: as `without_counting`, without the wrapper for Python too."""
 
 
+within: Any = _njit(
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    forceinline=True,
+    _nrt=False,
+)
+"""As `inner`, into the body of its caller: a call with a `Work` and a `Held` passes eighty words."""
+
+
 without_counting: Any = _njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 """As `jit`, of kernels that make no arrays: without the counting of references."""
 

@@ -39,6 +39,26 @@ def finish_distances(products, only_rows, only_points, shared, row_norms, point_
 
 
 @numba.njit(
+    "float64(float64[::1], int64[::1], int64, float64[::1], boolean)", nogil=True, cache=True
+)
+def _mean_of(near, donors, count, values, by_distance):  # type: ignore[no-untyped-def]
+    """The mean over the first `count` of `donors`, whose distances are `near`."""
+    at_zero = False
+    for j in range(count):
+        at_zero |= near[j] == 0.0
+    total, weights = 0.0, 0.0
+    for j in range(count):
+        if np.isnan(near[j]):
+            continue
+        weight = 1.0
+        if by_distance:
+            weight = (1.0 if near[j] == 0.0 else 0.0) if at_zero else 1.0 / near[j]
+        total += values[donors[j]] * weight
+        weights += weight
+    return total / weights if weights != 0.0 else np.nan
+
+
+@numba.njit(
     "void(float64[:, ::1], int64[:, ::1], float64[::1], boolean, float64[::1])",
     nogil=True,
     cache=True,
@@ -57,18 +77,64 @@ def weighted_means(far, nearest, values, by_distance, means):  # type: ignore[no
     means : float64 (n_rows,)
         The result.
     """
+    near, k = np.empty(nearest.shape[1]), nearest.shape[1]
     for row in range(nearest.shape[0]):
-        at_zero = False
-        for donor in nearest[row]:
-            at_zero |= far[row, donor] == 0.0
-        total, weights = 0.0, 0.0
-        for donor in nearest[row]:
-            distance = far[row, donor]
-            if np.isnan(distance):
+        for j in range(k):
+            near[j] = far[row, nearest[row, j]]
+        means[row] = _mean_of(near, nearest[row], k, values, by_distance)
+
+
+@numba.njit(
+    "void(float64[:, ::1], boolean[:, ::1], boolean[:, ::1], float64[:, ::1], float64[::1], int64, "
+    "boolean, float64[:, ::1], boolean[:, ::1])",
+    nogil=True,
+    cache=True,
+)
+def fill_cells(far, missing, known, values, fill, k, by_distance, rows, left):  # type: ignore[no-untyped-def]
+    """Fill the missing cells of rows with the means of their nearest donors.
+
+    Parameters
+    ----------
+    far : float64 (n_rows, n_points)
+        Distances; NaN where a point has no column in common with the row.
+    missing : bool (n_rows, width)
+    known : bool (width, n_points)
+        Which points have a column.
+    values : float64 (width, n_points)
+    fill : float64 (width,)
+        For cells without a donor.
+    k : int
+        So many donors, or as many as there are.
+    by_distance : bool
+        As for `weighted_means`.
+    rows : float64 (n_rows, width)
+        Receives the means.
+    left : bool (n_rows, width)
+        Receives which cells are not filled, because donors are tied or infinitely far.
+    """
+    near, at = np.empty(k + 1), np.empty(k + 1, np.int64)
+    for row in range(len(rows)):
+        for column in range(rows.shape[1]):
+            if not missing[row, column]:
                 continue
-            weight = 1.0
-            if by_distance:
-                weight = (1.0 if distance == 0.0 else 0.0) if at_zero else 1.0 / distance
-            total += values[donor] * weight
-            weights += weight
-        means[row] = total / weights if weights != 0.0 else np.nan
+            count, worst = 0, np.inf
+            for point in range(far.shape[1]):
+                distance = far[row, point]
+                if distance < worst and known[column, point]:
+                    count = min(count + 1, k + 1)
+                    j = count - 1
+                    while j > 0 and near[j - 1] > distance:
+                        near[j], at[j] = near[j - 1], at[j - 1]
+                        j -= 1
+                    near[j], at[j] = distance, point
+                    worst = near[k] if count > k else np.inf
+            if count > k:
+                left[row, column] = near[k] == near[k - 1]
+                count = k
+            else:
+                left[row, column] = np.any(known[column] & np.isinf(far[row]))
+            if count == 0:
+                rows[row, column] = fill[column]
+            else:
+                donors = values[column]
+                rows[row, column] = _mean_of(near, at, count, donors, by_distance)

@@ -18,6 +18,9 @@ from millrace.statistics.kernels.lanes import splat as _splat
 LANES = 256
 """Rows that a tree is stepped through at once."""
 
+VALUE_LANES = 64
+"""The same where floats are compared: few enough that the cursors stay in registers."""
+
 SEARCH_LANES = 32
 """Rows that are searched for at once: as many independent loads in flight."""
 
@@ -34,57 +37,72 @@ def _as_index(builder: Any, value: Any) -> Any:
     return value if value.type.width == 64 else builder.zext(value, _I64)
 
 
-@intrinsic
-def advance(typingctx, planes, stride, plane, rank, here, there, first, stop, cursor):  # type: ignore[no-untyped-def]
-    """Step 256 rows through the splits ``first:stop`` of one tree.
+def _make_advance(lanes: int) -> Any:
+    """The steps through a tree for so many rows at once."""
 
-    For each split: ``cursor = there if planes[plane] > rank and cursor == here else cursor``.
-    `planes` points at the first of 256 rows of plane 0, plane p starts ``p * stride`` elements
-    later; `plane`, `rank`, `here`, `there` are arrays over splits; `cursor` has 256 elements of
-    the dtype of `planes`.
-    """
-    sig = types.void(planes, types.intp, plane, rank, here, there, types.intp, types.intp, cursor)
-
-    def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        element = context.get_data_type(sig.args[0].dtype)
-        vector = ir.VectorType(element, LANES)
-        at = [_data(context, builder, sig, args, k) for k in (0, 2, 3, 4, 5, 8)]
-        blocks, plane_at, rank_at, here_at, there_at, cursor_at = at
-        stride, first, stop = args[1], args[6], args[7]
-        cursor_vector = builder.bitcast(cursor_at, vector.as_pointer())
-        start = builder.load(cursor_vector, align=1)
-        entry = builder.block
-        head, body, done = (builder.append_basic_block(n) for n in ("head", "split", "done"))
-        builder.branch(head)
-
-        builder.position_at_end(head)
-        split, state = builder.phi(_I64), builder.phi(vector)
-        split.add_incoming(first, entry)
-        state.add_incoming(start, entry)
-        builder.cbranch(builder.icmp_signed("<", split, stop), body, done)
-
-        builder.position_at_end(body)
-        offset = builder.mul(
-            _as_index(builder, builder.load(builder.gep(plane_at, [split]))), stride
+    @intrinsic
+    def steps(typingctx, planes, stride, plane, rank, here, there, first, stop, cursor):  # type: ignore[no-untyped-def]
+        sig = types.void(
+            planes, types.intp, plane, rank, here, there, types.intp, types.intp, cursor
         )
-        rows = builder.load(
-            builder.bitcast(builder.gep(blocks, [offset]), vector.as_pointer()), align=1
-        )
-        bound, old, new = (
-            _splat(builder, builder.load(builder.gep(a, [split])), LANES)
-            for a in (rank_at, here_at, there_at)
-        )
-        right = builder.icmp_unsigned(">", rows, bound)
-        moves = builder.and_(right, builder.icmp_unsigned("==", state, old))
-        state.add_incoming(builder.select(moves, new, state), body)
-        split.add_incoming(builder.add(split, ir.Constant(_I64, 1)), body)
-        builder.branch(head)
 
-        builder.position_at_end(done)
-        builder.store(state, cursor_vector, align=1)
-        return context.get_dummy_value()
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            by_value = isinstance(sig.args[0].dtype, types.Float)
+            cells = ir.VectorType(context.get_data_type(sig.args[0].dtype), lanes)
+            vector = ir.VectorType(context.get_data_type(sig.args[8].dtype), lanes)
+            at = [_data(context, builder, sig, args, k) for k in (0, 2, 3, 4, 5, 8)]
+            blocks, plane_at, rank_at, here_at, there_at, cursor_at = at
+            stride, first, stop = args[1], args[6], args[7]
+            cursor_vector = builder.bitcast(cursor_at, vector.as_pointer())
+            start = builder.load(cursor_vector, align=1)
+            entry = builder.block
+            head, body, done = (builder.append_basic_block(n) for n in ("head", "split", "done"))
+            builder.branch(head)
 
-    return sig, codegen
+            builder.position_at_end(head)
+            split, state = builder.phi(_I64), builder.phi(vector)
+            split.add_incoming(first, entry)
+            state.add_incoming(start, entry)
+            builder.cbranch(builder.icmp_signed("<", split, stop), body, done)
+
+            builder.position_at_end(body)
+            offset = builder.mul(
+                _as_index(builder, builder.load(builder.gep(plane_at, [split]))), stride
+            )
+            rows = builder.load(
+                builder.bitcast(builder.gep(blocks, [offset]), cells.as_pointer()), align=1
+            )
+            bound, old, new = (
+                _splat(builder, builder.load(builder.gep(a, [split])), lanes)
+                for a in (rank_at, here_at, there_at)
+            )
+            compare = builder.fcmp_unordered if by_value else builder.icmp_unsigned
+            right = compare(">", rows, bound)
+            moves = builder.and_(right, builder.icmp_unsigned("==", state, old))
+            state.add_incoming(builder.select(moves, new, state), body)
+            split.add_incoming(builder.add(split, ir.Constant(_I64, 1)), body)
+            builder.branch(head)
+
+            builder.position_at_end(done)
+            builder.store(state, cursor_vector, align=1)
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return steps
+
+
+advance = _make_advance(LANES)
+"""Step 256 rows through the splits ``first:stop`` of one tree.
+
+For each split: ``cursor = there if planes[plane] > rank and cursor == here else cursor``. `planes`
+points at the first of 256 rows of plane 0, plane p starts ``p * stride`` elements later; `plane`, `rank`,
+`here`, `there` are arrays over splits; `cursor` has 256 elements of the dtype of `planes`.
+"""
+
+advance_by_value = _make_advance(VALUE_LANES)
+"""The same for 64 rows of floats: `rank` holds thresholds, NaN goes right, and `cursor`, `here` and
+`there` are integers as wide as the floats."""
 
 
 @intrinsic
