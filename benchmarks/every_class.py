@@ -135,6 +135,7 @@ def one_size(name: str, model: Any, fitted: Any, X: Any, method: str, rows: int,
 
 def single(model: Any, source: Any, X: Any, method: str) -> tuple[Any, Any]:
     """One row by a prepared call, and by the source; a sparse row or a text by a batch of one."""
+    table: Any = X
     few = [take(X, i, i + 1) for i in range(8)]
     at = iter(range(1 << 60))
     their = lambda: source(few[next(at) % 8])  # noqa: E731
@@ -144,7 +145,7 @@ def single(model: Any, source: Any, X: Any, method: str) -> tuple[Any, Any]:
         return (lambda: prepared(rows[next(at) % 8])), their
     if hasattr(X, "to_dict") and X.ndim == 2:
         prepared = model.row_function(method)
-        dicts = X.iloc[:8].to_dict("records")
+        dicts = table.iloc[:8].to_dict("records")
         return (lambda: prepared(dicts[next(at) % 8])), their
     compiled = getattr(model, method)
     return (lambda: compiled(few[next(at) % 8])), their
@@ -167,7 +168,8 @@ def interleaved(
     ours: Callable[[], Any], theirs: Callable[[], Any], seconds: float
 ) -> tuple[float, float]:
     """Median seconds of a call of each, taking turns; longer where it is not clear who is quicker."""
-    ours(), theirs()
+    ours()
+    theirs()
     took: tuple[list[float], list[float]] = ([], [])
     repeats = [max(1, int(0.005 / max(timed(f, 1), 1e-7))) for f in (ours, theirs)]
     began = time.perf_counter()

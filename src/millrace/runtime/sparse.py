@@ -6,6 +6,7 @@ by `millrace.ir.types.result`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,11 +24,15 @@ from millrace.ir.ops import (
     MatMul,
     Op,
     Reduce,
+    Select,
     Sparse,
     Take,
     Unary,
 )
+from millrace.ir.program import Program
+from millrace.ir.types import Block as Type
 from millrace.ir.types import cast_dtype, function, promote
+from millrace.runtime.memory import room
 
 Block = Any
 """A dense block, or a CSR matrix."""
@@ -55,11 +60,11 @@ def apply(op: Op, inputs: Sequence[Block], names: Sequence[str] = (), first: int
         case Take(columns):
             return block[:, list(columns)]
         case Cast(dtype):
-            return block.astype(cast_dtype(str(block.dtype), dtype), copy=False)
+            return _cast(block, cast_dtype(str(block.dtype), dtype))
         case CastLike():
-            return block.astype(inputs[1].dtype, copy=False)
+            return _cast(block, inputs[1].dtype)
         case Unary(name):
-            return _with_data(block, function(name)(block.data))
+            return with_data(block, function(name)(block.data))
         case Binary("multiply"):
             if not sp.issparse(block):
                 block, other = inputs[1], block
@@ -67,9 +72,9 @@ def apply(op: Op, inputs: Sequence[Block], names: Sequence[str] = (), first: int
                 other = inputs[1]
             if sp.issparse(other):
                 return sp.csr_matrix(block.multiply(other))
-            return _with_data(block, block.data * _beside(other, block))
+            return with_data(block, block.data * _beside(other, block))
         case Binary(name):
-            return _with_data(block, function(name)(block.data, _beside(inputs[1], block)))
+            return with_data(block, function(name)(block.data, _beside(inputs[1], block)))
         case MatMul(weights):
             return block @ weights.values
         case Reduce(name):
@@ -87,8 +92,20 @@ def apply(op: Op, inputs: Sequence[Block], names: Sequence[str] = (), first: int
             raise AssertionError(f"{type(op).__name__} has no sparse form")
 
 
-def _with_data(block: Block, data: Any) -> Block:
-    return _put_together(sp.csr_matrix, data, block.indices, block.indptr, block.shape)
+def with_data(block: Block, data: Any) -> Block:
+    """The same cells with other numbers."""
+    if type(block) is not sp.csr_matrix:
+        return _put_together(sp.csr_matrix, data, block.indices, block.indptr, block.shape)
+    matrix = copy.copy(block)  # SciPy's constructor makes arrays of its own first
+    matrix.data = data
+    return matrix
+
+
+def _cast(block: Block, dtype: Any) -> Block:
+    if not sp.issparse(block):
+        return block.astype(dtype, copy=False)
+    data = block.data.astype(dtype, copy=False)
+    return block if data is block.data else with_data(block, data)
 
 
 def _put_together(kind: Any, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> Block:
@@ -123,7 +140,7 @@ def _beside(dense: Any, block: Block) -> Any:
 
 def _reduced(block: Block, name: str) -> Any:
     if name == "square_sum":
-        block, name = _with_data(block, np.square(block.data)), "sum"
+        block, name = with_data(block, np.square(block.data)), "sum"
     answer = getattr(block, name)(axis=1)
     return np.asarray(answer.toarray() if sp.issparse(answer) else answer).reshape(-1, 1)
 
@@ -167,6 +184,68 @@ def as_csr(answer: Any) -> Any:
     index = np.int32 if small else np.int64
     parts = (answer[rows, columns], columns.astype(index), ends.astype(index))
     return sp.csr_matrix(parts, shape=answer.shape)
+
+
+def own(matrix: Block, other: Block) -> Block:
+    """A CSR matrix that shares no memory with another: whoever changes one keeps the other.
+
+    The primitives that keep the cells of a matrix hand on its columns and ends of rows as they are.
+    """
+    if matrix is other:
+        return matrix.copy()
+    indices, indptr, data = (
+        k.copy() if np.may_share_memory(k, of) else k
+        for k, of in (
+            (matrix.indices, other.indices),
+            (matrix.indptr, other.indptr),
+            (matrix.data, other.data),
+        )
+    )
+    return _put_together(type(matrix), data, indices, indptr, matrix.shape)
+
+
+def keeps_cells(program: Program, types: Sequence[Type], step: int) -> bool:
+    """Whether a value has the cells of the program's input, with other numbers at most."""
+    here = program.steps[step]
+    match here.op:
+        case Select(columns):
+            return types[step].sparse and columns == tuple(range(len(program.columns)))
+        case Cast() | CastLike() | Unary() | Guard() | Sparse() | Binary():
+            among = here.inputs if isinstance(here.op, Binary) else here.inputs[:1]
+            from_sparse = [i for i in among if types[i].sparse]
+            return len(from_sparse) == 1 and keeps_cells(program, types, from_sparse[0])
+        case _:
+            return False
+
+
+class SameCells:
+    """An answer with the cells of the input, which threads fill block by block.
+
+    Parameters
+    ----------
+    matrix : CSR matrix (n_rows, n_columns)
+        The input.
+    dtype : str
+        Of the answer.
+    """
+
+    def __init__(self, matrix: Block, dtype: str) -> None:
+        self.source = matrix
+        self.data = room(matrix.data.shape, dtype)
+        self.indices = room(matrix.indices.shape, matrix.indices.dtype)
+
+    def fill(self, first: int, piece: Block) -> None:
+        """Put a block, the rows from `first` on, in its place."""
+        start, end = (int(self.source.indptr[k]) for k in (first, first + piece.shape[0]))
+        if piece.indices.ctypes.data != self.source.indices[start:end].ctypes.data:
+            raise AssertionError("a step that keeps the cells has changed them")
+        self.data[start:end] = piece.data
+        self.indices[start:end] = piece.indices
+
+    def matrix(self) -> Block:
+        """The whole."""
+        parts = self.data, self.indices, self.source.indptr.copy()
+        return _put_together(sp.csr_matrix, *parts, self.source.shape)
 
 
 def stacked(pieces: Sequence[Block]) -> Block:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.brief import plan_brief
 from millrace.backends.numba.columns import MatrixColumns
 from millrace.backends.numba.groups import LEAST_ROWS, Group, Schedule, plan_groups
 from millrace.backends.numba.row import plan_row
@@ -38,6 +39,9 @@ _BLOCK_CELLS = 1 << 20
 Steps are NumPy calls, between which threads wait for each other: a block that leaves the second-level
 cache costs less than many short ones.
 """
+
+_SPARSE_CELLS = 1 << 19
+"""Cells of a sparse block: its steps are SciPy calls, each with an overhead that cells must pay for."""
 
 _MOST_ROWS = 32 * BLOCK_ROWS
 _GROUP_ROWS = 8 * BLOCK_ROWS
@@ -80,6 +84,7 @@ class Executable:
         self._straight = None
         if self._one_row is None:
             self._straight = plan_straight(program, self.types, self.engines, self.encoders)
+        self._brief = plan_brief(program, self.types, self.steps.lines)
         self._last_use = self._last_uses()
 
     # -- the whole -------------------------------------------------------------------------
@@ -93,6 +98,9 @@ class Executable:
         n_rows : int
         """
         if isinstance(columns, np.ndarray):
+            brief = self._brief
+            if brief is not None and n_rows <= self._rows_alone and columns.flags.c_contiguous:
+                return brief(columns, n_rows)
             if self._few is not None and 0 < n_rows <= self.few_rows and columns.flags.c_contiguous:
                 answer = self._few(columns)
                 if answer is not None:
@@ -101,14 +109,22 @@ class Executable:
         if n_rows <= self._rows_alone or self.reads_nothing:
             answers = self._finish([self._block(columns, 0, n_rows)])
             if sparse.is_sparse(columns):  # the caller's own matrix is not handed back
-                answers = {k: v.copy() if v is columns else v for k, v in answers.items()}
+                answers = {
+                    k: sparse.own(v, columns) if sparse.is_sparse(v) else v
+                    for k, v in answers.items()
+                }
             return answers
         return self._spread(columns, n_rows)
 
     def _spread(self, columns: Any, n_rows: int) -> dict[str, Any]:
         """`run` in blocks of rows, over the threads."""
-        whole = [self._allocated(o, n_rows) for o in self.program.outputs]
+        whole: list[Any] = [self._allocated(o, n_rows) for o in self.program.outputs]
+        same = [self._same_cells(o, columns) for o in self.program.outputs]
         block_rows = self._rows_of_blocks(n_rows)
+        if sparse.is_sparse(columns):
+            block_rows = min(
+                block_rows, max(_SPARSE_CELLS * n_rows // (columns.nnz + 1), BLOCK_ROWS)
+            )
         parts: list[list[Any]] = [[] for _ in range(-(-n_rows // block_rows))]
 
         def work(first: int, stop: int) -> None:
@@ -119,11 +135,25 @@ class Executable:
                     if not is_at(pieces[k], out):
                         out[:] = pieces[k]
                     pieces[k] = None
+            for k, answer in enumerate(same):
+                if answer is not None:
+                    answer.fill(first, pieces[k])
+                    pieces[k] = None
             parts[first // block_rows] = pieces
 
         with one_thread_of_blas if self.has_products else nullcontext():
             spread(work, n_rows, block_rows)
+        for k, answer in enumerate(same):
+            if answer is not None:
+                whole[k] = sparse.call_argument(answer.matrix(), self.program.outputs[k].shape)
         return self._finish(parts, whole)
+
+    def _same_cells(self, output: Output, columns: Any) -> sparse.SameCells | None:
+        """Where the blocks of a sparse output are written whose cells are those of the input."""
+        is_csr = output.shape.startswith("csr") and sparse.is_sparse(columns)
+        if not is_csr or not sparse.keeps_cells(self.program, self.types, output.step):
+            return None
+        return sparse.SameCells(columns, self.types[output.step].dtype)
 
     def _rows_of_blocks(self, n_rows: int) -> int:
         """Rows of a block, of so many in all."""

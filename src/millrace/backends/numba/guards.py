@@ -104,7 +104,7 @@ def _matrix_passes(columns: MatrixColumns, op: Guard, largest: float | None) -> 
     matrix = columns.matrix
     if matrix.dtype.kind != "f" or matrix.dtype.itemsize < 4:
         return matrix.dtype.kind in "iub"
-    if largest is not None and columns.is_whole and _is_below(matrix, largest):
+    if largest is not None and columns.is_whole and is_below(matrix, largest):
         return True
     if largest == np.inf and columns.is_whole:
         return op.allow_nan and not np.isinf(matrix).any()
@@ -129,7 +129,7 @@ _BITS = {
 """By size of a float: the integer of that size, all its bits but the sign, and those of infinity."""
 
 
-def _is_below(matrix: Array, largest: float) -> bool:
+def is_below(matrix: Array, largest: float) -> bool:
     """Whether all magnitudes are finite and no larger."""
     bits, rest, infinity = _BITS[matrix.dtype.itemsize]
     least = infinity

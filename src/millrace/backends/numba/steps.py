@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba import csr_steps
 from millrace.backends.numba.columns import Columns, MatrixColumns, is_columns
 from millrace.backends.numba.compute import Repeated, compute, with_row
 from millrace.backends.numba.encode import Encoder
@@ -62,6 +63,7 @@ class Steps:
     ) -> None:
         self.program = program
         self.foreign = foreign
+        self.names = [c.name for c in program.columns]
         self.types = infer(program, program.binding)
         self.engines: dict[int, TreeEngine] = {}
         self.encoders: dict[int, Encoder] = {}
@@ -117,8 +119,8 @@ class Steps:
 
         Parameters
         ----------
-        position : int
-        op : Op
+        position, op
+            The number of the step, and what it does.
         inputs : list
             The values of its inputs.
         columns, first, n_rows
@@ -128,35 +130,39 @@ class Steps:
         """
         line = self.lines[position]
         if line is not None:
-            if out is not None and isinstance(line, np.ufunc):
-                return line(*[block_of(i, n_rows) for i in inputs], out=out)
-            return line(*[i if type(i) is np.ndarray else block_of(i, n_rows) for i in inputs])
+            given = [i if type(i) is np.ndarray else block_of(i, n_rows) for i in inputs]
+            return line(*given, out=out) if isinstance(line, np.ufunc) else line(*given)
         if self.by_cells[position]:
-            names = [c.name for c in self.program.columns]
-            return sparse.apply(op, [block_of(i, n_rows) for i in inputs], names, first)
+            return csr_steps.apply(op, [block_of(i, n_rows) for i in inputs], self.names, first)
         match op:
-            case Select() if position in self.whole and type(columns) is MatrixColumns:
-                return columns
-            case Select(positions) if sparse.is_sparse(columns):
-                return columns if is_all(positions, columns) else columns[:, list(positions)]
             case Select(positions):
-                return pick(columns, positions)
-            case Terms() | Features():
-                return self.collections[position](only_column(inputs[0]))
+                return self._selected(position, positions, columns)
             case Require():
-                ok = np.asarray(inputs[1], bool)
-                if not ok.all():
-                    row = first + int(np.argwhere(~ok)[0][0])
-                    raise RefusedRowError.at(row, op.owner, op.problem)
-                return inputs[0]
+                return _required(op, inputs, first)
+            case Guard():
+                return self.guards.passed(position, inputs[0], op, first)
+            case Terms() | Features() | Encode() | Trees() | Leaves() | Call():
+                return self._looked_up(position, op, inputs[0], first, n_rows, out)
+            case _:
+                return self._computed(position, op, inputs, n_rows, out)
+
+    def _selected(self, position: int, positions: tuple[int, ...], columns: Any) -> Any:
+        """Columns of the program's input."""
+        if position in self.whole and type(columns) is MatrixColumns:
+            return columns
+        if sparse.is_sparse(columns):
+            return columns if is_all(positions, columns) else columns[:, list(positions)]
+        return pick(columns, positions)
+
+    def _computed(
+        self, position: int, op: Op, inputs: list[Any], n_rows: int, out: Array | None
+    ) -> Any:
+        """The value of a step that is a NumPy call, or that puts columns together."""
+        match op:
             case Take(positions) if is_columns(inputs[0]):
                 return pick(inputs[0], positions)
             case Concat():
                 return concat(inputs, self.types[position].dtype, n_rows)
-            case Guard():
-                return self.guards.passed(position, inputs[0], op, first)
-            case Encode() | Trees() | Leaves() | Call():
-                return self._looked_up(position, op, inputs[0], first, n_rows)
             case Binary(name) if n_rows > 1 and (row := self._row_operand(position)):
                 if out is None:
                     out = np.empty((n_rows, self.types[position].width), self.types[position].dtype)
@@ -166,13 +172,18 @@ class Steps:
             case _:
                 return compute(op, [block_of(i, n_rows) for i in inputs])
 
-    def _looked_up(self, position: int, op: Op, value: Any, first: int, n_rows: int) -> Any:
+    def _looked_up(
+        self, position: int, op: Op, value: Any, first: int, n_rows: int, out: Array | None
+    ) -> Any:
         """The value of a step whose work something prepared does: an encoder, a forest, an object."""
         match op:
+            case Terms() | Features():
+                return self.collections[position](only_column(value))
             case Encode():
                 return self.encoders[position](only_column(value), first)[:, None]
             case Trees():
-                return self.engines[position].sums(self._tree_columns(position, value), n_rows)
+                columns = self._tree_columns(position, value)
+                return self.engines[position].sums(columns, n_rows, out)
             case Leaves(forest):
                 reached = self.engines[position].leaves(self._tree_columns(position, value), n_rows)
                 return forest.leaf_id.values[reached]
@@ -206,6 +217,15 @@ class Steps:
             None if c not in used else np.asarray(column, engine.dtype if c in numeric else None)
             for c, column in enumerate(columns)
         ]
+
+
+def _required(op: Require, inputs: list[Any], first: int) -> Any:
+    """The value, if all its rows have what the condition asks for."""
+    ok = np.asarray(inputs[1], bool)
+    if not ok.all():
+        row = first + int(np.argwhere(~ok)[0][0])
+        raise RefusedRowError.at(row, op.owner, op.problem)
+    return inputs[0]
 
 
 def _counter(op: Terms | Features) -> Callable[[Any], Any]:

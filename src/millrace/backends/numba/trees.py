@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from millrace.backends.numba.by_value import ByValue
 from millrace.backends.numba.columns import Columns, addresses
 from millrace.backends.numba.kernels import cursor, linear, packed, ranks, walk
 from millrace.backends.numba.kernels.vectors import LANES, TILE, WALKS
@@ -73,15 +74,32 @@ class TreeEngine:
         return frozenset(numeric), frozenset(numeric | set(self.quantized.planes.coded_column))
 
     # -- many rows -------------------------------------------------------------------------
-    def sums(self, columns: Columns, n_rows: int) -> npt.NDArray[Any]:
-        """The sums of all trees, (n_rows, n_outputs) in Fortran order.
+    def sums(
+        self, columns: Columns, n_rows: int, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """The sums of all trees, (n_rows, n_outputs) in Fortran order, or in C order.
 
         `columns` are one-dimensional arrays of `dtype`, one for each column of the forest's
-        input; unused ones may be None.
+        input; unused ones may be None. In `out`, a matrix of the same shape, if that costs nothing.
         """
-        q, forest = self.quantized, self.forest
-        if forest.linear is not None:
+        if self.forest.linear is not None:
             return self._linear_sums(columns, n_rows)
+        if self.by_value is not None:
+            direct = self.by_value.sums(columns, n_rows, out)
+            if direct is not None:
+                return direct
+        return self._sums_of_ranks(columns, n_rows)
+
+    @cached_property
+    def by_value(self) -> ByValue | None:
+        """The forest for rows of a matrix as they lie, where that is quicker."""
+        if not ByValue.pays(self.forest, self.quantized):
+            return None
+        return ByValue(self.forest, self.quantized, self.target)
+
+    def _sums_of_ranks(self, columns: Columns, n_rows: int) -> npt.NDArray[Any]:
+        """`sums` in Fortran order, by planes of ranks."""
+        q, forest = self.quantized, self.forest
         room = -(-n_rows // LANES) * LANES + TILE
         planes, stride = self._planes(columns, n_rows)
         sums = np.empty((forest.n_outputs, room), forest.value.dtype)

@@ -144,14 +144,10 @@ def shaped(block: Any, output: Output, n_rows: int) -> Any:
     """A block in the shape of an output: a vector, a matrix in C order, or CSR."""
     if output.shape.startswith("csr"):
         return sparse.as_csr(block if sparse.is_sparse(block) else full(block, n_rows))
-    alike = len(block) != n_rows
-    if output.shape == "vector":
-        return (
-            np.full(n_rows, block[0, 0], block.dtype)
-            if alike
-            else np.ascontiguousarray(block[:, 0])
-        )
-    return np.repeat(block, n_rows, axis=0) if alike else np.ascontiguousarray(block)
+    if len(block) != n_rows or not block.flags.writeable:  # a constant, which is not handed out
+        whole = full(block, n_rows)
+        return whole[:, 0].copy() if output.shape == "vector" else whole.copy("C")
+    return np.ascontiguousarray(block[:, 0] if output.shape == "vector" else block)
 
 
 def stacked(pieces: list[Any], output: Output) -> Any:
