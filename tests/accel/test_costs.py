@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from millrace.accel import costs, machine
+from millrace.accel import costs, machine, measure
 
 TABLE = {
     "a.B": {
@@ -125,3 +125,19 @@ def test_what_is_shipped_is_of_public_classes_and_gains(name: str) -> None:
     for points in SHIPPED[name].values():
         assert all(n > 0 and p > 0 and a > 0.0 and b > 0.0 for n, p, a, b in points)
         assert any(a > costs.MARGIN * b for _, _, a, b in points)
+
+
+def test_this_machine_is_measured_against_the_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    points = costs._measured([[1_000, 20, 1.0, 0.5], [10_000, 20, 1.0, 0.5]], 1.0, 1.0)
+    probes = {f"{module}.{name}": {"fit": points} for module, name in measure.PROBES}
+    monkeypatch.setattr(costs, "_table", lambda: probes)
+    monkeypatch.setattr(machine, "cache_file", lambda: tmp_path / "costs.json")
+    monkeypatch.setattr(machine, "factors", lambda: (1.0, 1.0))
+    monkeypatch.setattr(measure, "_seconds", lambda *_: (0.2, 0.05))
+    path = measure.measure()
+    assert path is not None
+    assert json.loads(path.read_text()) == pytest.approx({"theirs": 0.2, "ours": 0.1})
+    monkeypatch.setattr(costs, "_table", dict)
+    assert measure.measure() is None

@@ -3,8 +3,8 @@
 ``costs.json`` holds seconds of both sides for every class and method that gains anywhere, over a few
 numbers of rows and columns, at default parameters; ``python -m benchmarks.accel_costs`` writes it. It is
 the same on every machine: which of two sides is faster depends on the machine far less than how fast
-either is. ``millrace warm`` measures a few of its points on this machine and keeps two factors, one for
-each side, in the user's cache folder (`machine`); without it both are 1.
+either is. `measure` times a few of its points on this machine and keeps two factors, one for
+each side, in the user's cache folder (`machine`); until it is called both are 1.
 
 No clock has a say in a decision, so that a script takes the same way through Millrace in every run.
 What the first use of a kernel costs in a process (`COLD`) is therefore weighed against the gains that

@@ -21,6 +21,7 @@ from millrace.solvers.sklearn._objective import Problem
 from millrace.statistics.classes import ClassCounts, Classes
 from millrace.statistics.glm import Labels
 from millrace.statistics.losses import Loss, SmoothPinball, SquaredEpsilonInsensitive, SquaredHinge
+from millrace.statistics.moments import Moments
 from millrace.statistics.sample import Sampled
 
 
@@ -52,7 +53,9 @@ def linear_svc(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]
 def linear_svr(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[str, Any]]:
     """Exact up to 1e-8 of the largest coefficient; 1e-7 for ``loss="epsilon_insensitive"``."""
     estimator._validate_params()
-    sample = yield rows.ask(sample_of(rows))
+    # the moments are those that refuse missing and infinite values, in every row
+    finite = Moments(allow_nan=False, who="LinearSVR")
+    sample, _ = yield [rows.ask(sample_of(rows)), rows.unweighted().ask(finite)]
     source_checks(estimator)
     epsilon = float(estimator.epsilon)
     loss: Loss = SquaredEpsilonInsensitive(epsilon)
