@@ -3,7 +3,8 @@
 For every class of scikit-learn with a solver: ``fit`` at default parameters by scikit-learn and through
 the door of acceleration, on a few numbers of rows and columns; for every converted class its methods in
 the same way. Both sides take turns and the shortest times count. A size that would take too long is left
-to extrapolation. What gains nowhere is left out, and so is what sets other attributes than scikit-learn.
+to extrapolation. Answers that gain nowhere are left out, and so is what sets other attributes than
+scikit-learn; fits stay, since a search may gain by sharing them.
 
     python -m benchmarks.accel_costs [--only Ridge] [--fits] [--answers] [--loaded] [--quick]
 
@@ -102,7 +103,8 @@ def keep(table: dict[str, dict[str, Any]], cls: type, method: str, points: Point
     print(f"{name}.{method}: {ratios or 'not measured'}", flush=True)
     methods = table.setdefault(name, {})
     methods.pop(method, None)
-    if any(theirs > costs.MARGIN * ours for _, _, theirs, ours in points):
+    gains = any(theirs > costs.MARGIN * ours for _, _, theirs, ours in points)
+    if points and (gains or method == "fit"):  # a fit may gain where folds share it
         methods[method] = [[n, p, float(f"{a:.3g}"), float(f"{b:.3g}")] for n, p, a, b in points]
     filled = {key: dict(sorted(table[key].items())) for key in sorted(table) if table[key]}
     text = (

@@ -133,7 +133,7 @@ def _ours(asked: _Asked) -> Any:
     if not kept.ready(asked.estimator, pace):
         return _theirs(asked, kept.reason_of(asked.estimator))
     try:
-        _check_config()
+        check_config()
         value, usual = kept.answer(asked.estimator, asked.method, asked.original, asked.X)
     except NotHere as reason:
         return _theirs(asked, reason)
@@ -176,7 +176,7 @@ def _after(error: Exception, asked: _Asked) -> Any:
     return value
 
 
-def _check_config() -> None:
+def check_config() -> None:
     """Settings that change what answers look like are left to scikit-learn."""
     from sklearn._config import _get_threadlocal_config
 

@@ -53,6 +53,9 @@ class Call:
         scikit-learn's own function, unbound.
     args : tuple
     kwargs : dict
+    is_function : bool
+        It is a function that the estimator is an argument of: where the original runs, the methods that it
+        calls have their own doors.
     """
 
     estimator: Any
@@ -60,6 +63,7 @@ class Call:
     original: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    is_function: bool = False
 
     @property
     def name(self) -> str:
@@ -200,14 +204,19 @@ def original_of(estimator: Any, original: Callable[..., Any], *args: Any, **kwar
 
 
 def _original(call: Call, reason: NotHere, trace: str = "") -> Any:
+    """Let the original run; an error before it was Millrace's only if the original raises none."""
     began = time.perf_counter()
+    raised = True
     try:
-        return original_of(call.estimator, call.original, *call.args, **call.kwargs)
+        value = original_of(call.estimator, call.original, *call.args, **call.kwargs)
+        raised = False
+        return value
     finally:
         if not reason.quiet:
             seconds = time.perf_counter() - began
+            why = "scikit-learn raises an error" if raised and trace else reason.reason
             key = Key(
                 site(), call.name, call.method, Ran.SKLEARN,
-                reason=reason.reason, lift=reason.lift, trace=trace,
+                reason=why, lift=reason.lift, trace="" if raised else trace,
             )  # fmt: skip
             RECORDS.add(key, seconds, call.shape)

@@ -118,6 +118,10 @@ class _Measured:
         return Estimate(math.exp(theirs), math.exp(ours))
 
 
+NEVER = 1 << 62
+"""More rows than there are: the least number of rows of what gains at no size."""
+
+
 @dataclass
 class _Used:
     """What this process has used, and what it has forgone.
@@ -145,18 +149,19 @@ _USED = _Used()
 
 def is_known(name: str, method: str) -> bool:
     """Whether a method of a class has been measured, and gains at some size."""
-    return method in _table().get(name, {})
+    found = _table().get(name, {}).get(method)
+    return found is not None and found.least < NEVER
 
 
 def names() -> Iterator[str]:
-    """The public names of all classes that have been measured and gain."""
+    """The public names of all classes that have been measured."""
     yield from _table()
 
 
 def is_hopeless(name: str, method: str, rows: int) -> bool:
     """Whether so few rows gain at no number of columns; this is quicker than `estimate`."""
-    measured = _table().get(name, {}).get(method)
-    return (measured is None or rows < measured.least) and not _USED.always
+    found = _table().get(name, {}).get(method)
+    return (found is None or rows < found.least) and not _USED.always
 
 
 def estimate(name: str, method: str, rows: int, columns: int) -> Estimate | None:
@@ -174,12 +179,17 @@ def estimate(name: str, method: str, rows: int, columns: int) -> Estimate | None
         None for what has not been measured: another method, or many more columns. Between measured
         sizes the logarithm of the seconds is linear in the logarithms of rows and columns.
     """
+    if is_hopeless(name, method, rows):
+        return None
+    return measured(name, method, rows, columns)
+
+
+def measured(name: str, method: str, rows: int, columns: int) -> Estimate | None:
+    """The same where it does not gain by itself as well."""
     if _USED.always:
         return Estimate(1.0, 0.0)
-    measured = _table().get(name, {}).get(method)
-    if measured is None or rows < measured.least or columns < 1:
-        return None
-    return measured.at(rows, columns)
+    found = _table().get(name, {}).get(method)
+    return None if found is None or rows < 1 or columns < 1 else found.at(rows, columns)
 
 
 def pays(name: str, method: str, expected: Estimate) -> bool:
@@ -243,4 +253,4 @@ def _measured(points: Sequence[Sequence[float]], theirs: float, ours: float) -> 
                 tuple(math.log(p[3] * ours) for p in of_width),
             )
         )
-    return _Measured(tuple(curves), 1 << 62 if math.isinf(least) else int(least))
+    return _Measured(tuple(curves), NEVER if math.isinf(least) else int(least))

@@ -159,7 +159,9 @@ def _patch_function(function: FunctionType, door: Door) -> None:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         estimator = given.arguments.pop("estimator")
-        call = Call(estimator, function.__name__, run_original, (), given.arguments)
+        call = Call(
+            estimator, function.__name__, run_original, (), given.arguments, is_function=True
+        )
         return call.run_original() if inside(estimator) else through(door, call)
 
     _PATCHED.functions[function] = original

@@ -52,12 +52,12 @@ def plain_fit(call: Call) -> PlainFit:
         raises the right error.
     """
     X, y, weight = _arguments(call)
-    _check_settings(call.estimator)
-    single = _check_rows(X)
+    check_settings(call.estimator)
+    single = check_rows(X)
     n_rows = X.shape[0]
     if n_rows < 2 or X.shape[1] < 1:
         raise NotHere("X has less than two rows or no column")
-    target, column = _target(call.estimator, y, n_rows)
+    target, column = target_of(call.estimator, y, n_rows)
     return PlainFit(X, target, _weight(call.estimator, weight, n_rows), single, column)
 
 
@@ -93,7 +93,7 @@ def _may_lack_target(fit: Callable[..., Any]) -> bool:
 _STREAMS = (np.random.RandomState, np.random.Generator)
 
 
-def _check_settings(estimator: Any) -> None:
+def check_settings(estimator: Any) -> None:
     """Parameters that ask for more than a fitted object, and settings of scikit-learn."""
     given = vars(estimator)
     if given.get("warm_start"):
@@ -104,6 +104,8 @@ def _check_settings(estimator: Any) -> None:
         raise NotHere("verbose output is asked for")
     if given.get("copy_X") is False or given.get("copy") is False:
         raise NotHere("X may be overwritten", "leave copy_X=True: no copy is made here")
+    if stops_early(estimator):
+        raise NotHere("max_iter is less than its default, and may be meant to stop early")
     if "_skl_callbacks" in given:
         raise NotHere("it has callbacks")
     config = sys.modules["sklearn"].get_config()
@@ -116,7 +118,29 @@ def _check_settings(estimator: Any) -> None:
             raise NotHere("a parameter is not valid") from error
 
 
-def _check_rows(X: Any) -> bool:
+def stops_early(estimator: Any) -> bool:
+    """Whether the fit of a linear model may be meant to end before the optimum, where ours goes."""
+    cls = type(estimator)
+    if not any(base.__module__.startswith(_TO_THE_OPTIMUM) for base in cls.__mro__):
+        return False
+    usual, given = _usual_iterations(cls), getattr(estimator, "max_iter", None)
+    return isinstance(given, int) and 0 <= given < usual
+
+
+_TO_THE_OPTIMUM = ("sklearn.linear_model.", "sklearn.svm.")
+
+_NO_LIMIT = 1_000
+"""What stands for a default that sets none."""
+
+
+@cache
+def _usual_iterations(cls: type) -> int:
+    parameter = inspect.signature(cls).parameters.get("max_iter")
+    default = 0 if parameter is None else parameter.default
+    return default if isinstance(default, int) and default >= 0 else _NO_LIMIT
+
+
+def check_rows(X: Any) -> bool:
     """Whether rows of a plain kind are float32."""
     if type(X) in (np.ndarray, np.memmap):
         dtype = X.dtype
@@ -142,7 +166,7 @@ def _check_frame(pandas: Any, X: Any) -> bool:
     return bool((X.dtypes == np.float32).all())
 
 
-def _target(estimator: Any, y: Any, n_rows: int) -> tuple[Any, Any]:
+def target_of(estimator: Any, y: Any, n_rows: int) -> tuple[Any, Any]:
     """``(y, column)`` as of `PlainFit`."""
     if not reads_target(estimator):
         return None, None

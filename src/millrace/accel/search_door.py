@@ -11,6 +11,7 @@ from millrace.accel import costs
 from millrace.accel.calls import TOO_SMALL, Call, Done, NotHere
 from millrace.accel.doors import opens, opens_function, public_name_of
 from millrace.accel.options import OPTIONS
+from millrace.accel.plain import check_rows, check_settings, stops_early, target_of
 from millrace.errors import NotStreamableError, SplitError
 from millrace.solvers import registry
 
@@ -32,14 +33,17 @@ def search(call: Call) -> Done:
     """Fit all candidates on all folds together, and the best one on all rows."""
     found = call.estimator
     X, y = _rows(call)
+    y, single = _plain(found.estimator, X, y)
     if found.verbose:
         raise NotHere("it prints its progress", "verbose=0")
     if not isinstance(found.return_train_score, bool) or callable(found.refit):
         raise NotHere("`refit` is a function", "refit=True, or the name of a scorer")
     chosen = _candidates(found)
+    if any(name.rpartition("__")[2] == "max_iter" for one in chosen for name in one):
+        raise NotHere("candidates differ in max_iter, so that some may be meant to stop early")
     folds, splitter = _folds(found.estimator, found.cv, X, y)
     steps = [*_leaves(found.estimator), *_inside(chosen)]
-    level = _level(steps, call.shape)
+    level = _level(steps, call.shape, single)
     expected = _worth(steps, call.shape, len(chosen) * folds.n)
     from millrace.fitting.search import search_by_solvers
 
@@ -55,14 +59,14 @@ def search(call: Call) -> Done:
 def cross_validate(call: Call) -> Done:
     """Fit all folds together."""
     estimator, given = call.estimator, call.kwargs
-    X, y = given["X"], given["y"]
-    check_rows(X, y)
+    X = given["X"]
+    y, single = _plain(estimator, X, given["y"])
     odd = [n for n in ("groups", "params", "fit_params") if given.get(n)]
     if odd or given["verbose"] or given["return_indices"]:
         raise NotHere(f"`{(*odd, 'verbose or return_indices')[0]}` is given")
     folds, _ = _folds(estimator, given["cv"], X, y)
     steps = list(_leaves(estimator))
-    level = _level(steps, X.shape)
+    level = _level(steps, X.shape, single)
     expected = _worth(steps, X.shape, folds.n)
     from millrace.fitting.validate import cross_validate_by_solvers
 
@@ -80,25 +84,23 @@ def _rows(call: Call) -> tuple[Any, Any]:
     given = dict(zip(("X", "y"), call.args, strict=False)) | dict(call.kwargs)
     if len(call.args) > 2 or set(given) - {"X", "y"}:
         raise NotHere("arguments other than X and y")
-    check_rows(given.get("X"), given.get("y"))
     return given.get("X"), given.get("y")
 
 
-def check_rows(X: Any, y: Any) -> None:
-    """Whether the data is of a kind that solvers read as scikit-learn does.
+def _plain(estimator: Any, X: Any, y: Any) -> tuple[Any, bool]:
+    """The target as solvers read it, and whether scikit-learn would compute in float32.
 
     Raises
     ------
     NotHere
     """
-    plain = type(X) in (np.ndarray, np.memmap) and X.ndim == 2 and X.dtype.char in "fd"
-    frame = type(X).__module__.startswith("pandas.") and hasattr(X, "columns")
-    if not plain and not frame:
-        raise NotHere(
-            f"X is a {type(X).__name__} that is not of float32 or float64", "a float array"
-        )
-    if y is not None and (getattr(y, "ndim", 0) != 1 or len(y) != len(X)):
-        raise NotHere("the target is not one column as long as X")
+    single = check_rows(X)
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    target, column = target_of(estimator, y, len(X))
+    if column is not None:
+        raise NotHere("the target is a column, and scikit-learn warns of it", "y.ravel()")
+    return target, single
 
 
 def _candidates(found: Any) -> list[dict[str, Any]]:
@@ -142,18 +144,21 @@ def _inside(chosen: Sequence[dict[str, Any]]) -> Iterator[Any]:
             yield from _leaves(value)
 
 
-def _level(steps: Iterable[Any], shape: tuple[int, int]) -> str:
-    """The level of the result; every step has to have a solver that streams.
+def _level(steps: Iterable[Any], shape: tuple[int, int], single: bool) -> str:
+    """The level of the result; every step has to be a plain one with a solver that streams.
 
     Raises
     ------
     NotHere
     """
-    level = "exact"
+    level = "equivalent" if single else "exact"
     for step in steps:
         cls = type(step)
+        check_settings(step)
         if registry.lookup(cls) is None:
             raise NotHere(f"there is no solver of {cls.__name__} that folds could share")
+        if stops_early(step):
+            raise NotHere(f"{cls.__name__} may be meant to stop early, by its max_iter")
         if registry.is_equivalent(step, shape, in_memory=False):
             level = "equivalent"
     if level == "equivalent" and OPTIONS.get().level == "exact":
@@ -169,7 +174,7 @@ def _worth(steps: Sequence[Any], shape: tuple[int, int], fits: int) -> float:
     NotHere
         It is not expected to take longer than sharing.
     """
-    known = [e for s in steps if (e := costs.estimate(public_name_of(type(s)), "fit", *shape))]
+    known = [e for s in steps if (e := costs.measured(public_name_of(type(s)), "fit", *shape))]
     theirs = fits * sum(e.theirs for e in known)
     ours = SESSION + fits * EACH + (1 + SHARED * fits) * sum(min(e.theirs, e.ours) for e in known)
     if not known or fits < FEWEST_FITS or theirs <= costs.MARGIN * ours:

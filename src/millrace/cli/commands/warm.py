@@ -13,7 +13,11 @@ from millrace.cli.show import Show
 
 def command(
     fit: Annotated[
-        bool, typer.Option("--fit", help="Also the kernels of fitting; takes some minutes.")
+        bool,
+        typer.Option(
+            "--fit",
+            help="Also the kernels of fitting, and measure this machine; takes some minutes.",
+        ),
     ] = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -25,9 +29,11 @@ def command(
     started = time.perf_counter()
     runs = mr.warm()
     if fit:
+        from millrace.accel.measure import measure
         from millrace.fitting.warm import warm_fits
 
         runs += warm_fits()
+        measure()
     seconds = time.perf_counter() - started
     show.note(f"kernels are compiled ({runs} combinations, {seconds:.1f} s)")
     show.data({"combinations": runs, "seconds": seconds})
