@@ -87,6 +87,20 @@ def test_rebatching_changes_no_row(sizes, rows):
     assert all(0 < b.num_rows <= rows for b in made)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=12), st.integers(1, 30))
+def test_rebatching_keeps_types_and_missing_cells(parts, rows):
+    """Numbers that are whole are copied another way than others: any order of both gives the same."""
+    schema = pa.schema([("a", pa.float32()), ("b", pa.int64()), ("c", pa.uint8())])
+    batches = []
+    for size, gaps in parts:
+        cells = [None if gaps and i % 3 == 1 else i for i in range(size + 2)]
+        columns = [pa.array(cells, t) for t in schema.types]
+        batches.append(pa.record_batch(columns, schema=schema).slice(1, size))
+    made = pa.Table.from_batches(rebatch(batches, rows), schema)
+    assert made.to_pydict() == pa.Table.from_batches(batches, schema).to_pydict()
+
+
 # --- only what is asked for ---------------------------------------------------------------------
 
 
@@ -128,6 +142,28 @@ def test_parquet_holds_one_row_group_at_a_time(tmp_path):
 def test_missing_cells_are_null_in_numbers_and_in_text(tmp_path, cell):
     table = open_table(text(tmp_path, f"a,b\n1,x\n{cell},{cell}\n"))
     assert whole(table) == {"a": [1, None], "b": ["x", None]}
+
+
+@pytest.mark.parametrize("word", ["", "NA", "nan", "-NaN", "inf", "1e400"])
+@pytest.mark.parametrize("at", [3, 9_000])
+def test_a_word_between_numbers_is_read_the_same_in_every_block(tmp_path, word, at, monkeypatch):
+    """Blocks without words are parsed with fewer rules. The oracle is pandas."""
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr("millrace.data.text.BLOCK", 1 << 14)
+    lines = [f"{i}.5,{i}" for i in range(10_000)]
+    lines[at] = f"{word},7"
+    path = text(tmp_path, "\n".join(["a,b", *lines, ""]))
+    found = pa.Table.from_batches(open_table(path).batches())
+    expected = pandas.read_csv(path)
+    assert found["a"].null_count == int(expected["a"].isna().sum())
+    assert found["a"].fill_null(0).to_pylist() == expected["a"].fillna(0).tolist()
+    assert found["b"].to_pylist() == expected["b"].tolist()
+
+
+def test_a_number_may_stand_for_missing(tmp_path):
+    path = text(tmp_path, "a,b\n1.5,2\n-999,3\n")
+    found = whole(open_table(path, CsvOptions(missing=("", "-999"))))
+    assert found == {"a": [1.5, None], "b": [2, 3]}
 
 
 def test_missing_cells_are_those_of_pandas(tmp_path):

@@ -27,7 +27,7 @@ def whole(table):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few bytes, so that every cell comes to stand at the end of one."""
-    monkeypatch.setattr(blocks.Cutter.__init__, "__defaults__", (40,))
+    monkeypatch.setattr(blocks, "BLOCK", 40)
 
 
 @settings(max_examples=150)
@@ -38,14 +38,11 @@ def test_quoted_cells_are_never_cut(tmp_path_factory, rows, size):
     with path.open("w", newline="") as file:
         writer = standard.writer(file, quoting=standard.QUOTE_ALL, lineterminator="\n")
         writer.writerows([("a", "b"), *rows])
-    before = blocks.Cutter.__init__.__defaults__
-    blocks.Cutter.__init__.__defaults__ = (size,)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK", size)
         found = whole(
             scan(path, csv=CsvOptions(missing=(), types=dict.fromkeys("ab", pa.string())))
         )
-    finally:
-        blocks.Cutter.__init__.__defaults__ = before
     assert list(zip(found["a"], found["b"], strict=True)) == rows
 
 

@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
+    ExtraTreesRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -186,6 +187,46 @@ def test_a_forest_is_a_plain_one_of_scikit_learn():
     assert again.decision_path(X)[0].shape[0] == len(X)
     assert "class: 0" in export_text(again.estimators_[0])
     assert len(again.estimators_samples_[0]) == len(X)
+
+
+@pytest.mark.parametrize("cls", [RandomForestClassifier, RandomForestRegressor])
+def test_warm_start_adds_the_trees_that_scikit_learn_adds(cls):
+    X, y = few_values("many")
+    ours, theirs = (cls(2, warm_start=True, random_state=0, min_samples_leaf=9) for _ in range(2))
+    fit(ours, X, y, progress=False)
+    theirs.fit(X, y)
+    first = ours.estimators_[0]
+    fit(ours.set_params(n_estimators=4), X, y, progress=False)
+    theirs.set_params(n_estimators=4).fit(X, y)
+    assert ours.estimators_[0] is first
+    assert vars(ours).keys() == vars(theirs).keys()
+    for one, other in zip(ours.estimators_, theirs.estimators_, strict=True):
+        _same_tree(one, other, exact=cls is RandomForestClassifier)
+
+
+def test_warm_start_refuses_what_it_cannot_add_to():
+    X, y = few_values("binary")
+    model = fit(RandomForestClassifier(2, warm_start=True), X, y, progress=False)
+    with pytest.raises(NotStreamableError, match="grows no trees"):
+        fit(model, X, y, progress=False)
+    with pytest.raises(NotStreamableError, match="other columns"):
+        fit(model.set_params(n_estimators=3), X[:, :4], y, progress=False)
+    with pytest.raises(NotStreamableError, match="oob_score"):
+        fit(model.set_params(oob_score=True), X, y, progress=False)
+
+
+@pytest.mark.parametrize("n_features", [3, 33, 70])
+@pytest.mark.parametrize("kind", ["number", "many"])
+def test_random_splits_of_few_and_of_many_columns(n_features, kind):
+    """What is looked at in vectors of 32 columns ends where the columns end."""
+    X, y = few_values(kind, True)
+    X = np.round(X[:, np.arange(n_features) % 6] * (1 + np.arange(n_features) // 6))
+    cls = ExtraTreesClassifier if kind == "many" else ExtraTreesRegressor
+    model = cls(2, random_state=0, max_features=0.4)
+    theirs = clone(model).fit(X, y)
+    ours = fit(model, X, y, progress=False)
+    for one, other in zip(ours.estimators_, theirs.estimators_, strict=True):
+        _same_tree(one, other, exact=kind == "many")
 
 
 def test_sparse_rows():

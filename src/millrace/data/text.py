@@ -25,6 +25,10 @@ from millrace.errors import FileInputError
 BLOCK = 2 << 20
 """Bytes that one thread parses at once; smaller ones cost more, larger ones wait longer."""
 
+_ROW, _LEAST = 256, 1 << 17
+"""Who wants batches of few rows may want no more than the first one: blocks have so many bytes for a row
+of theirs, and so many at least."""
+
 LONGEST = 16 << 20
 """Bytes without an end of line after which a file is left to Arrow's own reader."""
 
@@ -67,6 +71,8 @@ class Cutter:
         The delimiter of a CSV file. There a line end within quotes ends no line; whether it is within
         them follows from the count of quotes as long as each stands at an end of a cell. `None` where
         every line end counts.
+    size : int
+        Bytes of a block, unless a line is longer.
 
     Attributes
     ----------
@@ -74,7 +80,7 @@ class Cutter:
         What was read and not given out, where the bytes do not tell where a line ends.
     """
 
-    def __init__(self, stream: Any, quoted: bytes | None, size: int = BLOCK) -> None:
+    def __init__(self, stream: Any, quoted: bytes | None, size: int) -> None:
         self.rest = b""
         self._stream = stream
         self._size = size
@@ -205,12 +211,13 @@ class LineReader(ABC):
 
     def read(self, columns: Sequence[str], rows: int, start: int = 0) -> Iterator[pa.RecordBatch]:
         """Blocks of the file; the cells of other columns are not converted."""
-        return without_first(self._read(columns), start)
+        size = min(max(rows * _ROW, _LEAST), BLOCK)
+        return without_first(self._read(columns, size), start)
 
-    def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         n_read = 0
         with self.open() as stream:
-            cutter = Cutter(stream, self.quoted)
+            cutter = Cutter(stream, self.quoted, size)
 
             def parse(i: int, block: Block) -> list[pa.RecordBatch]:
                 found = self.parse(columns, i == 0, block)

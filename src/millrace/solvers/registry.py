@@ -106,8 +106,8 @@ def solves(
     """Register a solver for the classes of these public names.
 
     `weight` says that it takes sample weights (its statistics read ``batch.weight``); `equivalent` that
-    what it fits is not what the source fits with the same parameters, its default ``tol`` for one: always,
-    or where a function of the estimator and the shape of the rows says so.
+    what it fits is not what the source fits with the same parameters (which may stop at its ``tol``):
+    always, or where a function of the estimator and the shape of the rows says so.
     """
 
     def register(solver: Solver) -> Solver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import pyarrow as pa
 
 from millrace.statistics.base import Batch, Columns, Statistic, numbers
 from millrace.statistics.collect import Collected, labels, stacked
+
+BLOCK_ROWS = 1 << 14
 
 SALT = np.uint64(0x2545F4914F6CDD1D)
 
@@ -20,17 +23,17 @@ class Kept:
 
     Attributes
     ----------
-    order : numpy.ndarray of uint64
-        The hash of the number of every row.
-    batch : Batch
+    orders : tuple of numpy.ndarray of uint64
+        For each batch, the hash of the number of every row.
+    batches : tuple of Batch
     n_rows : int
         How many rows they were chosen from.
     weight : float
         Sum of the weights of those.
     """
 
-    order: np.ndarray
-    batch: Batch
+    orders: tuple[np.ndarray, ...]
+    batches: tuple[Batch, ...]
     n_rows: int
     weight: float
 
@@ -87,35 +90,48 @@ class Sample(Statistic[Kept, Sampled]):
 
     def of(self, batch: Batch) -> Kept:
         numbers = batch.row_numbers()
-        order = hashed(numbers)
         seen = max(int(numbers[-1]) + 1, self.n_rows or 0)  # there are as many rows at least
         share = (self.most + 6.0 * np.sqrt(self.most) + 10.0) / seen
         bound = np.uint64(min(share, 1.0) * float(2**64 - 2048))
-        where = np.flatnonzero(order <= bound)
+        order, where = _below(numbers, bound)
         weight = float(len(batch)) if batch.weight is None else float(batch.weight.sum())
-        return Kept(order[where], taken(batch, where, self.raw), len(batch), weight)
+        return Kept((order,), (taken(batch, where, self.raw),), len(batch), weight)
 
     def merge(self, left: Kept, right: Kept) -> Kept:
-        order = np.concatenate([left.order, right.order])
-        order, batch = self._smallest(order, [left.batch, right.batch])
-        return Kept(order, batch, left.n_rows + right.n_rows, left.weight + right.weight)
+        orders, batches = left.orders + right.orders, left.batches + right.batches
+        most = self.most if self.raw else 2 * self.most  # choosing costs more than keeping a few
+        if sum(map(len, orders)) > most:
+            orders, batches = self._smallest(orders, batches)
+        return Kept(orders, batches, left.n_rows + right.n_rows, left.weight + right.weight)
 
     def finish(self, state: Kept) -> Sampled:
-        _, batch = self._smallest(state.order, [state.batch])
-        return Sampled(batch, state.n_rows, state.weight)
+        _, batches = self._smallest(state.orders, state.batches)
+        return Sampled(joined(batches), state.n_rows, state.weight)
 
-    def _smallest(self, order: np.ndarray, batches: list[Batch]) -> tuple[np.ndarray, Batch]:
-        """The `most` rows with the smallest hashes, of batches one below the other."""
-        if len(order) > self.most:
-            where = np.sort(np.argpartition(order, self.most - 1)[: self.most])
-            ends = np.cumsum([len(b) for b in batches])
-            parts = np.split(where, np.searchsorted(where, ends[:-1]))
-            starts = ends - [len(b) for b in batches]
-            batches = [
-                taken(b, w - s, self.raw) for b, w, s in zip(batches, parts, starts, strict=True)
-            ]
-            order = order[where]
-        return order, joined(batches)
+    def _smallest(
+        self, orders: tuple[np.ndarray, ...], batches: tuple[Batch, ...]
+    ) -> tuple[tuple[np.ndarray, ...], tuple[Batch, ...]]:
+        """The `most` rows with the smallest hashes."""
+        if sum(map(len, orders)) <= self.most:
+            return orders, batches
+        # no two rows have one hash: it can be undone
+        last = np.partition(np.concatenate(orders), self.most - 1)[self.most - 1]
+        chosen = [np.flatnonzero(o <= last) for o in orders]
+        left = [
+            (o[w], taken(b, w, self.raw)) for o, b, w in zip(orders, batches, chosen, strict=True)
+        ]
+        return tuple(o for o, _ in left), tuple(b for _, b in left)
+
+
+def _below(numbers: np.ndarray, bound: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes up to a bound, and where they are; block by block, which stay in the cache."""
+    orders, places = [], []
+    for first in range(0, len(numbers), BLOCK_ROWS):
+        order = hashed(numbers[first : first + BLOCK_ROWS])
+        where = np.flatnonzero(order <= bound)
+        orders.append(order[where])
+        places.append(where + first)
+    return np.concatenate(orders), np.concatenate(places)
 
 
 def hashed(numbers: np.ndarray) -> np.ndarray:
@@ -180,7 +196,7 @@ def _values(y: Any, where: np.ndarray) -> Any:
     return None if values is None else values[where]
 
 
-def joined(batches: list[Batch]) -> Batch:
+def joined(batches: Sequence[Batch]) -> Batch:
     """Batches one below the other."""
     if len(batches) == 1:
         return batches[0]

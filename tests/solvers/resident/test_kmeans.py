@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from millrace.fitting.fit import fit_by_solvers
 from millrace.runtime.pool import get_threads, set_threads
 from millrace.solvers.registry import Decline
-from millrace.solvers.resident import kmeans as own
+from millrace.solvers.resident import _lloyd
 from millrace.solvers.resident.kmeans import kmeans_in_memory
 
 
@@ -70,7 +70,7 @@ def test_equal_rows_warn_as_the_source_does():
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
-    monkeypatch.setattr(own, "_BLOCK", 256)
+    monkeypatch.setattr(_lloyd, "BLOCK_ROWS", 256)
     X, before, found = _rows(), get_threads(), []
     try:
         for threads in (1, 3):

@@ -8,21 +8,19 @@ the BLAS, so that a start may be another one. The iterations are those of `solve
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from millrace.runtime.pool import one_thread_of_blas, spread
 from millrace.solvers.registry import Decline, Example, resident
+from millrace.solvers.resident._lloyd import MOST_EXTENT, Coded, blocks, summary
 from millrace.solvers.sklearn._working import library, working_copy
 from millrace.solvers.sklearn.kmeans import BOUND_BYTES, check_starts, lloyd, warn_of_duplicates
 from millrace.statistics.base import Batch, Statistic
-from millrace.statistics.kmeans import Assigned, Assignment
+from millrace.statistics.kmeans import Assigned, Assignment, Clusters
 from millrace.statistics.nearest import Bounds
-
-_BLOCK = 1 << 15
-"""Rows that are summarised at a time: fixed, since the order of sums follows from it."""
 
 _DISTANCES = 1 << 11
 """Rows whose distances from the candidates are worked out at a time, in the cache."""
@@ -33,6 +31,50 @@ class _Run(NamedTuple):
     inertia: float
     centers: np.ndarray
     n_iter: int
+
+
+class _Rows:
+    """All rows, their weights, what is subtracted from them, and their codes where these pay."""
+
+    def __init__(
+        self, X: np.ndarray, weight: np.ndarray | None, shift: np.ndarray, extent: np.ndarray | None
+    ) -> None:
+        self.X, self.weight, self.shift = X, weight, shift
+        self.coded: Any = None if extent is None else Coded(X, weight, shift, extent)
+
+    @property
+    def variance(self) -> float:
+        """The mean of the variances of the columns."""
+        return float(np.mean(self.X.var(axis=0))) if self.coded is None else self.coded.variance
+
+    def codes_pay(self, centers: np.ndarray) -> bool:
+        if self.coded is None or self.coded.failed:
+            return False
+        return bool(np.abs(centers).max() < MOST_EXTENT)
+
+    def answer(self, asked: Statistic[Any, Any]) -> Any:
+        """A statistic of all rows: of blocks, joined in their order."""
+        if isinstance(asked, Clusters) and self.codes_pay(asked.centers):
+            return self.coded.step(asked.centers)
+
+        def part(first: int, stop: int) -> Any:
+            weight = None if self.weight is None else self.weight[first:stop]
+            return asked.of(Batch(first, self.X[first:stop], None, weight))
+
+        return asked.finish(reduce(asked.merge, blocks(part, len(self.X))))
+
+    def inertia(self, centers: np.ndarray, labels: np.ndarray) -> float:
+        """The weighted sum of the squared distances from the centres of the labels."""
+        from millrace.statistics.kernels.kmeans import squared_distances
+
+        shift = self.shift.astype(self.X.dtype)
+
+        def part(first: int, stop: int) -> float:
+            away = np.empty(stop - first)
+            squared_distances(self.X[first:stop], shift, centers, labels[first:stop], away)
+            return float(away.sum() if self.weight is None else self.weight[first:stop] @ away)
+
+        return float(sum(blocks(part, len(self.X))))
 
 
 class _Here:
@@ -49,23 +91,30 @@ def _may_differ(estimator: Any, shape: tuple[int, int]) -> bool:
 @resident("sklearn.cluster.KMeans", weight=True, equivalent=_may_differ)
 def kmeans_in_memory(estimator: Any, X: Any, y: Any, weight: np.ndarray | None) -> dict[str, Any]:
     """Fit X (n_samples, n_features); sparse rows are declined."""
-    if hasattr(X, "toarray") or estimator.verbose or not np.isfinite(X).all():
-        raise Decline("rows are sparse or not finite, or it is to print what it does")
-    work = working_copy(estimator)
+    if hasattr(X, "toarray") or estimator.verbose:
+        raise Decline("rows are sparse, or it is to print what it does")
+    work, X = working_copy(estimator), np.ascontiguousarray(X)
+    found = summary(X)
+    if found is None:
+        raise Decline("rows are not finite")
+    mean, extent = found
+    tol, work.tol = work.tol, 0.0  # the source would go over all rows for the variance
     work._check_params_vs_input(X)
     state = library("sklearn.utils").check_random_state(estimator.random_state)
-    mean = X.mean(axis=0)
-    init = estimator.init
-    if not (isinstance(init, str) or callable(init)):
-        init = check_starts(estimator, X) - mean
-    X = X - mean
+    init, shift = estimator.init, mean
+    if isinstance(init, str) or callable(init):
+        X, shift = X - mean.astype(X.dtype), np.zeros(len(mean))
+    else:
+        init = check_starts(estimator, X) - mean.astype(X.dtype)
     times = np.ones(len(X), X.dtype) if weight is None else weight.astype(X.dtype)
+    rows = _Rows(X, weight, shift, extent if Coded.takes(work.n_clusters, extent) else None)
+    tol = tol * rows.variance
     best: _Run | None = None
     same = library("sklearn.cluster._kmeans")._is_same_clustering
     with one_thread_of_blas:
         for _ in range(work._n_init):
-            start = _start(work, X, init, state, times)
-            run = _run(work, X, weight, start)
+            start = _start(work, rows, init, state, times)
+            run = _run(rows, start, tol, work.max_iter)
             if best is None or (
                 run.inertia < best.inertia and not same(run.labels, best.labels, len(start))
             ):
@@ -74,33 +123,39 @@ def kmeans_in_memory(estimator: Any, X: Any, y: Any, weight: np.ndarray | None) 
         raise Decline("it has no start")
     warn_of_duplicates(estimator, best.labels)
     return {
-        "cluster_centers_": best.centers + mean,
+        "cluster_centers_": best.centers + mean.astype(X.dtype),
         "labels_": best.labels,
         "inertia_": best.inertia,
         "n_iter_": best.n_iter,
         "_n_features_out": len(best.centers),
         "_n_threads": 1,
         "_n_init": work._n_init,
-        "_tol": work._tol,
+        "_tol": tol,
         "_algorithm": work._algorithm,
     }
 
 
-def _run(work: Any, X: np.ndarray, weight: np.ndarray | None, start: np.ndarray) -> _Run:
+def _run(rows: _Rows, start: np.ndarray, tol: float, max_iter: int) -> _Run:
     """Lloyd's iterations from one start."""
+    X, shift = rows.X, rows.shift
     size = Bounds.nbytes(len(X), len(start))
     bounds = Bounds() if size <= BOUND_BYTES else None
+    coded = rows.coded
+    if coded is not None:
+        coded.start()
     here: Any = _Here()
-    centers = start.astype(np.float64)
-    steps = lloyd(here, centers, None, float(work._tol), work.max_iter, bounds)
-    centers, n_iter = _driven(steps, X, weight)
+    steps = lloyd(here, start.astype(np.float64), shift, tol, max_iter, bounds)
+    centers, n_iter = _driven(steps, rows)
     centers = centers.astype(X.dtype)
-    last = Assignment(centers.astype(np.float64), bounds=bounds)
-    found: Assigned = _summary(last, X, weight)
+    if coded is not None and rows.codes_pay(centers):
+        coded.step(centers.astype(np.float64))
+        labels = coded.label.copy()
+        return _Run(labels, rows.inertia(centers, labels), centers, n_iter)
+    found: Assigned = rows.answer(Assignment(centers.astype(np.float64), shift, bounds=bounds))
     return _Run(found.labels, found.inertia, centers, n_iter)
 
 
-def _driven(steps: Generator[Any, Any, Any], X: np.ndarray, weight: np.ndarray | None) -> Any:
+def _driven(steps: Generator[Any, Any, Any], rows: _Rows) -> Any:
     """Answer what a generator asks of the rows."""
     answer: Any = None
     while True:
@@ -108,26 +163,14 @@ def _driven(steps: Generator[Any, Any, Any], X: np.ndarray, weight: np.ndarray |
             asked = steps.send(answer)
         except StopIteration as end:
             return end.value
-        answer = _summary(asked, X, weight)
+        answer = rows.answer(asked)
 
 
-def _summary(asked: Statistic[Any, Any], X: np.ndarray, weight: np.ndarray | None) -> Any:
-    """A statistic of all rows: of blocks, joined in their order."""
-    found: dict[int, Any] = {}
-
-    def work(first: int, stop: int) -> None:
-        part = None if weight is None else weight[first:stop]
-        found[first] = asked.of(Batch(first, X[first:stop], None, part))
-
-    spread(work, len(X), _BLOCK)
-    first, *others = (found[k] for k in sorted(found))
-    for other in others:
-        first = asked.merge(first, other)
-    return asked.finish(first)
-
-
-def _start(work: Any, X: np.ndarray, init: Any, state: Any, weight: np.ndarray) -> np.ndarray:
+def _start(work: Any, rows: _Rows, init: Any, state: Any, weight: np.ndarray) -> np.ndarray:
     """First centres, as ``KMeans._init_centroids`` chooses them."""
+    X = rows.X
+    if rows.coded is not None and isinstance(init, str) and init == "k-means++":
+        return X[rows.coded.seeds(work.n_clusters, weight, state)]
     squares = library("sklearn.utils.extmath").row_norms(X, squared=True)
     if not (isinstance(init, str) and init == "k-means++"):
         return work._init_centroids(

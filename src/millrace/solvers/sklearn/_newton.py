@@ -63,6 +63,9 @@ SAFE = 4.0
 SHORT = 0.1
 """Steps in memory up to which the Hessian is not computed anew."""
 
+FLAT = 1e-6
+"""Mean gradient up to which no smaller objective need be found: the rest may be rounding."""
+
 MOST_SWEEPS = 100
 
 _LENGTHS = 0.5 ** np.arange(1, 9)
@@ -106,7 +109,10 @@ def centered(problem: Problem, sample: Sampled) -> Problem:
     center = np.mean(matrix, axis=0, dtype=np.float64)
     if not np.isfinite(center).all():
         return problem
-    near = np.abs(center) <= FAR * np.std(matrix, axis=0, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64) / len(matrix)
+        variance = square - center * center  # loses digits far away only
+        near = center * center <= FAR * FAR * variance
     return problem if near.all() else replace(problem, center=np.where(near, 0.0, center))
 
 
@@ -145,6 +151,8 @@ def minimise(
         if best is not None and not no_worse(point.total, best.total):
             w = yield from _shorter(rows, problem, best, w)
             if newton and w is best.w:
+                if _mean_gradient(problem, best, sums.weight) > max(tol, FLAT):
+                    _warn(n_sweeps)
                 return w, n_sweeps
             newton = True
             continue

@@ -11,6 +11,9 @@ from scipy import linalg
 from millrace.statistics.glm import GLM, Labels, Sums
 from millrace.statistics.losses import Loss
 
+_SHRUNK = 0.1
+"""What a step leaves of a scale at least; it has to stay positive."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -121,8 +124,9 @@ def newton_step(problem: Problem, point: Point) -> np.ndarray:
     else:
         matrix = hessian + np.diag(problem.l2)
         new = point.w - solve(matrix, point.slope + problem.l2 * point.w)
-    if problem.loss.has_scale:
-        new[-1] = max(new[-1], 0.1 * point.w[-1])
+    if problem.loss.has_scale and new[-1] < (least := _SHRUNK * point.w[-1]):
+        # All of the step is shortened: with only the scale held back it may lead uphill.
+        new = point.w + (point.w[-1] - least) / (point.w[-1] - new[-1]) * (new - point.w)
     return problem.settled(new)
 
 

@@ -95,13 +95,11 @@ def decline_unsupported(estimator: Any, rows: Rows) -> None:
         With the parameter.
     """
     if estimator.criterion not in ("gini", "entropy", "log_loss", "squared_error", "poisson"):
-        raise Decline(f"histograms do not give the criterion {estimator.criterion!r}")
+        raise Decline(f"histograms give no medians, as the criterion {estimator.criterion!r} needs")
     if getattr(estimator, "monotonic_cst", None) is not None:
-        raise Decline("histogram trees have no monotonic_cst")
+        raise Decline("monotonic_cst bounds the values of nodes, and these trees keep no bounds")
     if not isinstance(getattr(estimator, "splitter", ""), str):
         raise Decline("its splitter is an object")
-    if getattr(estimator, "warm_start", False) and hasattr(estimator, "estimators_"):
-        raise Decline("warm_start=True adds to trees that are there already")
     sparse = hasattr(rows.head, "indptr")
     if sparse and (rows.width or 0) > _WIDEST_SPARSE:
         raise Decline(f"its sparse rows are wider than {_WIDEST_SPARSE:,} columns")
@@ -316,16 +314,19 @@ def _grown(
 
     from millrace.statistics.kernels.growth import Table, workspace
     from millrace.statistics.kernels.pages import mapped_pages
+    from millrace.statistics.kernels.random_splits import padded
     from millrace.statistics.kernels.trees import grow_best_first, grow_depth_first
 
     held, counted = _held(found, weight)
-    rule, binned, p = _rule(tree, found, weight, counted), found.binned, found.n_features
-    local = np.empty((p, min(_LOCAL // p, found.n_samples)), np.uint8)
-    codes = np.asarray(binned.codes)
     random = 1 if tree.splitter == "random" else None
+    rule, binned, p = _rule(tree, found, weight, counted), found.binned, found.n_features
+    wide = padded(p) if random else p
+    room = max(min(_LOCAL // wide, found.n_samples), 1)
+    local = np.zeros((room, wide), np.uint8).T if random else np.empty((p, room), np.uint8)
+    codes = np.asarray(binned.codes)
     pages = mapped_pages(codes, (found.memory or 2 << 30) // _SHARE_OF_PAGES)
     table = Table(codes, binned.low, binned.high, binned.edges, local, random, pages)
-    work = workspace(p, found.n_classes, counted, seed)
+    work = workspace(p, found.n_classes, counted, seed, random is not None)
     room = _most_nodes(rule, len(held.records))
     nodes, values = np.zeros(room, NODE_DTYPE), np.empty((room, max(found.n_classes, 1)))
     queue, gains = np.empty((room + 2, 6), np.int64), np.empty(room + 2)

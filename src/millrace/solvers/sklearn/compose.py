@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from millrace.solvers.registry import Decline, Example, solves
+from millrace.solvers.registry import Decline, Example, lookup, solves
 from millrace.solvers.rows import Fitted, Rows
 from millrace.solvers.sklearn._working import Asking, learned, library
 from millrace.statistics.base import Batch, Columns, Statistic
@@ -165,6 +165,8 @@ def _selected(work: Any, rows: Rows, name: str, step: Any, columns: Any) -> Rows
     part = rows.chosen(work._transformer_to_input_indices[name])
     head: Any = _safe_indexing(rows.head, columns, axis=1)
     if head.ndim == 1 and step != "passthrough" and _takes_table(step):
+        if lookup(type(step)) is None:
+            raise Decline(f"its part {name!r} may read a single column as a series")
         raise ValueError(_ERR_MSG_1DCOLUMN)
     return replace(part, head=head)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from millrace.runtime.pool import get_threads
-from millrace.solvers.registry import Example, solves
+from millrace.solvers.registry import Decline, Example, solves
 from millrace.solvers.rows import Rows
 from millrace.solvers.sklearn._trees import (
     Steps,
@@ -44,16 +44,21 @@ def forest(estimator: Any, rows: Rows) -> Steps:
     estimator._validate_params()
     decline_unsupported(estimator, rows)
     _check_bootstrap(estimator)
+    before = _trees_before(estimator)
     found = yield from binned_rows(estimator, rows)
+    _check_before(before, found)
     work: Any = clone(estimator)
     _describe(work, found)
     work._validate_estimator()
     generator = check_random_state(estimator.random_state)
+    if before:  # the new trees are those of a forest that was fitted at once
+        generator.randint(np.iinfo(np.int32).max, size=len(before))
     trees = [
-        work._make_estimator(append=False, random_state=generator) for _ in range(work.n_estimators)
+        work._make_estimator(append=False, random_state=generator)
+        for _ in range(work.n_estimators - len(before))
     ]
     with ThreadPoolExecutor(_threads(found, len(trees))) as pool:
-        work.estimators_ = list(pool.map(lambda tree: _grow_one(work, tree, found), trees))
+        work.estimators_ = [*before, *pool.map(lambda tree: _grow_one(work, tree, found), trees)]
     if work.oob_score:
         _score_out_of_bag(work, found)
     if found.n_classes:
@@ -67,10 +72,39 @@ _BYTES_OF_ROW = 32
 
 def _threads(found: TreeRows, n_trees: int) -> int:
     """How many trees grow at a time; fewer, where they would take half of the budget."""
-    most = min(get_threads(), n_trees)
+    most = max(1, min(get_threads(), n_trees))
     if found.memory is None:
         return most
     return max(1, min(most, found.memory // 2 // (_BYTES_OF_ROW * found.n_samples)))
+
+
+def _trees_before(estimator: Any) -> list[Any]:
+    """The trees that are there already, and stay."""
+    if not estimator.warm_start or not hasattr(estimator, "estimators_"):
+        return []
+    before = list(estimator.estimators_)
+    if estimator.n_estimators < len(before):
+        raise ValueError(
+            f"n_estimators={estimator.n_estimators} must be larger or equal to "
+            f"len(estimators_)={len(before)} when warm_start==True"
+        )
+    if estimator.n_estimators == len(before):
+        raise Decline("warm_start=True without more n_estimators grows no trees")
+    if before and estimator.oob_score:
+        raise Decline("its earlier trees may part bins, so that bins do not give their oob_score")
+    if isinstance(getattr(estimator, "class_weight", None), str):
+        raise Decline("scikit-learn warns of class_weight presets with warm_start=True")
+    return before
+
+
+def _check_before(before: list[Any], found: TreeRows) -> None:
+    """Decline trees of other columns or classes, as more of which none can be grown."""
+    n_classes = max(found.n_classes, 1)
+    if any(
+        t.n_features_in_ != found.n_features or t.tree_.value.shape[1:] != (1, n_classes)
+        for t in before
+    ):
+        raise Decline("its earlier trees are of other columns or classes")
 
 
 def _is_learned(name: str) -> bool:
@@ -177,7 +211,10 @@ def examples() -> Iterator[Example]:
         ("plain", RandomForestRegressor, "number", False, {"max_features": 0.5}),
         ("out of bag", RandomForestRegressor, "number", True,
          {"oob_score": True, "n_estimators": 30, "min_samples_leaf": 5}),
+        ("poisson", RandomForestRegressor, "count", False,
+         {"criterion": "poisson", "min_samples_leaf": 5}),
         ("plain", ExtraTreesClassifier, "many", False, {}),
+        ("leaves", ExtraTreesClassifier, "binary", True, {"max_leaf_nodes": 9, "bootstrap": True}),
         ("missing", ExtraTreesClassifier, "binary", True, {"max_depth": 5}),
         ("plain", ExtraTreesRegressor, "number", False, {"min_samples_leaf": 3}),
     ]  # fmt: skip

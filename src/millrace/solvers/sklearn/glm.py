@@ -30,6 +30,8 @@ def generalized_linear(estimator: Any, rows: Rows) -> Generator[Any, Any, dict[s
     sample: Sampled = yield rows.ask(sample_of(rows, narrow=NARROW_SAMPLE))
     n_features = sample.batch.matrix.shape[1]
     constant = int(estimator.fit_intercept)
+    if not estimator.alpha and sample.n_rows < n_features + constant:
+        raise Decline("fewer rows than columns leave its coefficients open without a penalty")
     strength = np.full(n_features + constant, estimator.alpha * sample.weight)
     strength[n_features:] = 0.0
     problem = Problem(

@@ -30,6 +30,9 @@ Steps = Generator["Ask | list[Ask]", Any, dict[str, Any]]
 
 _WELL_PENALISED = 1e-8
 
+_PENALISED = 1e-10
+"""Least eigenvalue of the penalised correlation matrix for leave-one-out: its errors stay below 1e-6."""
+
 
 @solves("sklearn.linear_model.LinearRegression", weight=True)
 def linear_regression(estimator: Any, rows: Rows) -> Steps:
@@ -215,7 +218,10 @@ def ridge_cv(estimator: Any, rows: Rows) -> Steps:
 
 def checked_alphas(estimator: Any) -> list[float]:
     """The penalties to try; positive ones for leave-one-out."""
-    alphas = [float(a) for a in np.atleast_1d(np.asarray(estimator.alphas, np.float64))]
+    given = np.atleast_1d(np.asarray(estimator.alphas))
+    if given.dtype.kind not in "iuf":
+        raise Decline("its penalties are not all numbers")
+    alphas = [float(a) for a in given]
     for index, alpha in enumerate(alphas):
         if alpha < 0 or (alpha == 0 and estimator.cv is None):
             bound = "> 0.0" if estimator.cv is None else ">= 0.0"
@@ -237,6 +243,8 @@ def best_left_out(
 ) -> Generator[Ask, Any, dict[str, Any]]:
     """The penalty with the least leave-one-out error, and its coefficients."""
     centred = bool(estimator.fit_intercept)
+    if correlation_values(moments.xx(centred), min(alphas))[0] < _PENALISED:
+        raise Decline("with the least penalty, columns depend too closely for leave-one-out")
     values, vectors = np.linalg.eigh(moments.xx(centred))
     values = np.maximum(values, 0.0)
     turned = vectors.T @ moments.xy(centred)
@@ -273,6 +281,8 @@ def _ridge_by_folds(
 ) -> Generator[Any, Any, dict[str, Any]]:
     if estimator.alpha_per_target:
         raise ValueError("cv!=None and alpha_per_target=True are incompatible")
+    if rows.weighted:
+        raise Decline("scikit-learn takes the scores of folds without the weights")
     score = _fold_score(estimator.scoring)
     folds = yield from fold_moments(rows, number_of_folds(estimator.cv), "RidgeCV")
     centred = bool(estimator.fit_intercept)
@@ -303,7 +313,7 @@ def _of_moments(moments: CrossMoments, alpha: np.ndarray, centred: bool) -> np.n
 
 
 def _fold_score(scoring: Any) -> Any:
-    """``(fold, coef, train, centred)`` -> the score of the fold, weighted as its rows are."""
+    """``(fold, coef, train, centred)`` -> the score of the fold."""
     if scoring not in (None, "r2", "neg_mean_squared_error", "neg_root_mean_squared_error"):
         raise Decline(f"scoring={scoring!r} needs the predictions of every fold")
 
@@ -395,9 +405,10 @@ def examples() -> Iterator[Example]:
     chosen = made(RidgeCV, _data, weight=True)
     yield chosen(alphas=grid)
     yield chosen(alphas=grid, fit_intercept=False)
-    yield chosen(alphas=grid, cv=4)
+    yield made(RidgeCV, _data)(alphas=grid, cv=4)
     both = made(RidgeCV, lambda: _data(2), "two targets", weight=True)
     yield both(alphas=grid)
     yield both(alphas=grid, alpha_per_target=True)
-    yield both(alphas=grid, cv=3, scoring="neg_mean_squared_error")
+    folds = made(RidgeCV, lambda: _data(2), "two targets")
+    yield folds(alphas=grid, cv=3, scoring="neg_mean_squared_error")
     yield made(RidgeCV, _sparse, "sparse", weight=True)(alphas=grid)

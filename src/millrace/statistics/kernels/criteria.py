@@ -34,7 +34,7 @@ def _log2(x):
     return math.log(x) / math.log(2.0)
 
 
-@inner
+@within
 def totals(held, start, end, rule, total):
     """Sums of the rows ``start:end`` into `total`; returns their weight and the sum of w y y."""
     records, real = held.records, held.real
@@ -199,11 +199,14 @@ def judge(kind, work, first, last):
             w, r = w_left[k], weight - w_left[k]
             value[k] = -r * (1.0 - of_right[k] / (r * r)) - w * (1.0 - of_left[k] / (w * w))
         return
+    if kind == SQUARED:
+        for k in range(np.uint64(first), np.uint64(last)):
+            a, b = of_left[k], of_right[k]
+            value[k] = a * a / w_left[k] + b * b / (weight - w_left[k])
+        return
     for k in range(first, last):
         w, r, a, b = w_left[k], weight - w_left[k], of_left[k], of_right[k]
-        if kind == SQUARED:
-            value[k] = a * a / w + b * b / r
-        elif kind == ENTROPY:
+        if kind == ENTROPY:
             value[k] = -r * b - w * a
         elif a <= _EPSILON or b <= _EPSILON:
             value[k] = -np.inf

@@ -14,11 +14,23 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
-from millrace.statistics.kernels.candidates import FEW, draw, split_of
+from millrace.statistics.kernels.candidates import FEW, best_of, draw
 from millrace.statistics.kernels.criteria import impurity, totals
-from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, inner
+from millrace.statistics.kernels.histograms import BINS, MISSING, ROW, inner, within
 from millrace.statistics.kernels.pages import touch
+from millrace.statistics.kernels.random_splits import (
+    best_drawn,
+    draw_threshold,
+    extremes,
+    extremes_of,
+    padded,
+)
+
+_overload: Any = overload
+_WITHIN = {"error_model": "numpy", "_nrt": False, "forceinline": True}
 
 RULE = np.dtype(
     [
@@ -61,7 +73,9 @@ class Table(NamedTuple):
     low: np.ndarray  # float32 (p, 256): extremes of the bins
     high: np.ndarray
     edges: np.ndarray  # float64 (p, 256)
-    local: np.ndarray  # uint8 (p, room): the bins of one subtree's rows
+    local: (
+        np.ndarray
+    )  # uint8 (p, room): the bins of one subtree's rows; for random splits, row by row
     random: int | None  # one threshold a feature, drawn at random; None: the best of all
     pages: np.ndarray | None = None  # of codes that are mapped; see `mapped_pages`
 
@@ -85,6 +99,11 @@ class Work(NamedTuple):
     total: np.ndarray
     features: np.ndarray  # int64 (p,)
     constants: np.ndarray
+    # Of random splits; see `random_splits`.
+    bytes: np.ndarray  # uint8 (5, p), padded as all of these are
+    picked: np.ndarray  # int64 (p,): the features that candidates were drawn for
+    thresholds: np.ndarray  # float64 (p,)
+    drawn: np.ndarray  # float64 (2 + n_classes or 1, p): rows, weight and sums on the left
 
 
 class Split(NamedTuple):
@@ -128,7 +147,7 @@ def _last_left(table, feature, before, threshold):
     return cut
 
 
-@inner
+@within
 def _partition(column, held, counted, start, end, cut, missing_left):
     """Move the rows that go left to the front; both sides keep their order. Returns their border."""
     records, spare, real = held.records, held.spare_records, held.real
@@ -177,35 +196,43 @@ def _swap(array, i, j):
     array[i], array[j] = array[j], array[i]
 
 
-@inner
-def search(codes, table, held, rule, work, start, end, n_known):
+@within
+def search(local, table, held, rule, work, start, end, n_known):
     """Draw features until one can be split and `max_features` were seen.
+
+    Parameters
+    ----------
+    local : bool
+        Whether the rows were gathered.
+    n_known : int
+        Features known to be constant.
 
     Returns
     -------
     tuple
-        Feature (-1: no split), last bin left, first bin right, missing_left, threshold (of a random
-        split), number of constant features.
+        The split: feature (-1: none), last bin left, first bin right, missing_left, threshold (of a
+        random split); and the number of constant features.
     """
     features = work.features
     f_i, visited, found, drawn, n_constant = len(features), 0, 0, 0, n_known
-    best, feature_of = -np.inf, np.int64(-1)
-    before, after, missing_left, threshold = np.int64(-1), np.int64(-1), False, 0.0
+    best: Any = (-np.inf, np.int64(-1), np.int64(-1), np.int64(-1), False)
+    _prepare(table.random, local, table, held, work, start, end)
     while f_i > n_constant and (visited < rule.max_features or visited <= found + drawn):
         visited += 1
-        f_j = drawn + draw(work.pad.state) % (f_i - found - drawn)
+        # Of 32 bits on both sides, so that the division is.
+        f_j = drawn + np.int64(np.uint32(draw(work.pad.state)) % np.uint32(f_i - found - drawn))
         if f_j < n_known:
             features[drawn], features[f_j] = features[f_j], features[drawn]
             drawn += 1
             continue
         f_j += found
         feature = features[f_j]
-        is_constant, value, b, a, left, at = split_of(
-            table.random, codes[feature], table.low[feature], table.high[feature],
-            table.edges[feature], held, rule, work, start, end, best,
+        is_constant, best = _look_at(
+            table.random, local, feature, table, held, rule, work, start, end, best,
+            len(features) - f_i,
         )  # fmt: skip
-        if codes.shape[1] > table.local.shape[1]:
-            touch(table.pages, codes.shape[1])
+        if not local:
+            touch(table.pages, table.codes.shape[1])
         if is_constant:
             features[f_j], features[n_constant] = features[n_constant], feature
             found += 1
@@ -213,11 +240,70 @@ def search(codes, table, held, rule, work, start, end, n_known):
         else:
             f_i -= 1
             features[f_i], features[f_j] = feature, features[f_i]
-            if value > best:
-                best, feature_of, before, after = value, feature, b, a
-                missing_left, threshold = left, at
     _remember(features, work.constants, n_known, n_constant)
-    return feature_of, before, after, missing_left, threshold, n_constant
+    split = _settle(
+        table.random, local, table, held, rule, work, start, end, best, len(features) - f_i
+    )
+    return split, n_constant
+
+
+def _prepare(random, local, table, held, work, start, end):
+    """What is found for all features at a time, by the type of `random`: only one is compiled."""
+    raise NotImplementedError
+
+
+def _look_at(random, local, feature, table, held, rule, work, start, end, best, n_drawn):
+    """Whether a feature is constant, and the best split up to it: its proxy, feature and borders."""
+    raise NotImplementedError
+
+
+def _settle(random, local, table, held, rule, work, start, end, best, n_drawn):
+    """The split of a node, after all features were looked at."""
+    raise NotImplementedError
+
+
+@_overload(_prepare, jit_options=_WITHIN)
+def _prepare_by_type(random, local, table, held, work, start, end):
+    def nothing(random, local, table, held, work, start, end):
+        pass
+
+    def of_drawn(random, local, table, held, work, start, end):
+        if local:
+            extremes(table, held, work, start, end)
+
+    return nothing if isinstance(random, types.NoneType) else of_drawn
+
+
+@_overload(_look_at, jit_options=_WITHIN)
+def _look_by_type(random, local, feature, table, held, rule, work, start, end, best, n_drawn):
+    def sorted_(random, local, feature, table, held, rule, work, start, end, best, n_drawn):
+        codes = table.local if local else table.codes
+        low, high = table.low[feature], table.high[feature]
+        is_constant, value, b, a, left = best_of(
+            codes[feature], low, high, held, rule, work, start, end, best[0]
+        )
+        if value > best[0]:
+            return is_constant, (value, feature, b, a, left)
+        return is_constant, best
+
+    def drawn(random, local, feature, table, held, rule, work, start, end, best, n_drawn):
+        if not local:
+            extremes_of(table.codes[feature], feature, held, work, start, end)
+        low, high, edges = table.low[feature], table.high[feature], table.edges[feature]
+        return draw_threshold(feature, low, high, edges, work, n_drawn), best
+
+    return sorted_ if isinstance(random, types.NoneType) else drawn
+
+
+@_overload(_settle, jit_options=_WITHIN)
+def _settle_by_type(random, local, table, held, rule, work, start, end, best, n_drawn):
+    def sorted_(random, local, table, held, rule, work, start, end, best, n_drawn):
+        return best[1], best[2], best[3], best[4], 0.0
+
+    def drawn(random, local, table, held, rule, work, start, end, best, n_drawn):
+        return best_drawn(local, table, held, rule, work, start, end, n_drawn)
+
+    return sorted_ if isinstance(random, types.NoneType) else drawn
 
 
 @inner
@@ -228,7 +314,7 @@ def _remember(features, constants, n_known, n_constant):
         constants[i] = features[i]
 
 
-@inner
+@within
 def divide(codes, table, held, rule, work, start, end, square, here, found):
     """Move the rows ``start:end`` to both sides of the split that `search` found.
 
@@ -245,7 +331,7 @@ def divide(codes, table, held, rule, work, start, end, square, here, found):
     -------
     Split
     """
-    feature, before, after, missing_left, threshold, n_constant = found
+    (feature, before, after, missing_left, threshold), n_constant = found
     if feature < 0:
         nothing: Any = np.int64(0)
         return Split(nothing, 0.0, False, end, -np.inf, np.inf, np.inf, n_constant)
@@ -269,17 +355,23 @@ def divide(codes, table, held, rule, work, start, end, square, here, found):
     return Split(feature, threshold, missing_left, pos, improvement, on_left, on_right, n_constant)
 
 
-def workspace(n_features: int, n_classes: int, counted: bool, seed: int) -> Work:
+def workspace(n_features: int, n_classes: int, counted: bool, seed: int, random: bool) -> Work:
     """The arrays that every node uses anew, and the state of the random numbers."""
     stride = n_classes + 1 if n_classes > 0 else 3
     pad = np.zeros(1, PAD)[0]
     pad["state"] = seed
+    n_sums = max(n_classes, 1)
+    p_drawn = padded(n_features) if random else 0
     return Work(
         pad,
         np.zeros(BINS * n_classes if counted else 0, np.uint64),
         np.zeros(0 if counted else BINS * stride),
-        np.zeros(max(n_classes, 1)),
-        np.zeros(max(n_classes, 1)),
+        np.zeros(n_sums),
+        np.zeros(n_sums),
         np.arange(n_features),
         np.empty(n_features, np.int64),
+        np.zeros((5, p_drawn), np.uint8),
+        np.zeros(p_drawn, np.int64),
+        np.zeros(p_drawn),
+        np.zeros((2 + n_sums, p_drawn)),
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from millrace.statistics.kernels.criteria import impurity, totals
 from millrace.statistics.kernels.growth import divide, gather, search
-from millrace.statistics.kernels.histograms import MISSING, inner, jit, without_counting
+from millrace.statistics.kernels.histograms import MISSING, inner, jit, within, without_counting
 
 _EPSILON = np.finfo(np.float64).eps
 _LEAF, _NONE = -1, -2
@@ -32,7 +32,7 @@ def _put(row, a, b, c, d, e, f):
     row[0], row[1], row[2], row[3], row[4], row[5] = a, b, c, d, e, f
 
 
-@inner
+@within
 def _open(held, rule, work, nodes, values, at, row, inherited):
     """Begin the node of the rows that wait in `row`, as a leaf.
 
@@ -121,8 +121,9 @@ def grow_depth_first(table, held, rule, work, nodes, values, waiting, impurities
             if start >= gathered and _WORTH <= end - start <= table.local.shape[1]:
                 gather(table, held, start, end)
                 gathered = end
-            codes = table.local if start < gathered else table.codes
-            found = search(codes, table, held, rule, work, start, end, known)
+            local = start < gathered
+            codes = table.local if local else table.codes
+            found = search(local, table, held, rule, work, start, end, known)
             split = divide(codes, table, held, rule, work, start, end, square, here, found)
             if split.pos < end and split.improvement + _EPSILON >= rule.min_impurity_decrease:
                 _make_inner(nodes, count, split)
@@ -182,7 +183,7 @@ def _enter(table, held, rule, work, nodes, values, at, row, inherited, entry, be
     _put(entry, at, start, end, end, depth, 1)
     if stays:
         return 0.0
-    found = search(table.codes, table, held, rule, work, start, end, np.int64(0))
+    found = search(False, table, held, rule, work, start, end, np.int64(0))
     split = divide(table.codes, table, held, rule, work, start, end, square, here, found)
     if split.pos >= end or split.improvement + _EPSILON < rule.min_impurity_decrease:
         return 0.0

@@ -1,7 +1,7 @@
-"""Scores of eight rows of 16-bit codes against all centres, in registers, and their least two for each row.
+"""Scores of eight rows of 16-bit codes against all centres, in registers, and the least two of each row.
 
 One instruction (``vpdpwssd`` of AVX-512 VNNI) multiplies two features of a row with those of sixteen
-centres and adds the products to sums of 32 bits: half as many instructions as in float32, and no rounding.
+centres and adds the products to sums of 32 bits: half as many instructions as in float32, no rounding.
 What is kept of a score is its value with the number of its centre in the lowest bits.
 """
 
@@ -37,7 +37,8 @@ _intrinsic: Any = intrinsic
 
 def available() -> bool:
     """Whether the processor that Numba compiles for has the instruction."""
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    target: Any = cpu_target
+    features = target.target_context.codegen().magic_tuple()[2].split(",")
     return {"+avx512f", "+avx512vnni"}.issubset(features)
 
 
@@ -107,7 +108,9 @@ def _looped(builder: Any, name: str, stop: Any, step: int, starts: list[Any], bo
     j, values = builder.phi(_LONG), [builder.phi(one.type) for one in starts]
     new = body(j, values)
     following, end = builder.add(j, _LONG(step)), builder.block
-    for phi, before, after in zip([j, *values], [_LONG(0), *starts], [following, *new], strict=True):
+    for phi, before, after in zip(
+        [j, *values], [_LONG(0), *starts], [following, *new], strict=True
+    ):
         phi.add_incoming(before, entry)
         phi.add_incoming(after, end)
     builder.cbranch(builder.icmp_signed("<", following, stop), loop, done)
@@ -122,9 +125,7 @@ def _group(builder: Any, rows: list[Any], centers: Any, start: Any, pairs: Any) 
         for q in range(STEP):
             at = builder.add(j, _LONG(q))
             center = _loaded(builder, builder.gep(centers, [builder.mul(at, _LONG(LANES))]))
-            values = [
-                _everywhere(builder, builder.load(builder.gep(row, [at]))) for row in rows
-            ]
+            values = [_everywhere(builder, builder.load(builder.gep(row, [at]))) for row in rows]
             name = "llvm.x86.avx512.vpdpwssd.512"
             sums = [
                 _call(builder, name, total, value, center)
@@ -188,6 +189,41 @@ def coded_tile(typingctx, codes, places, at, centers, starts, mask, best, second
         for array, value in zip((out, other), found, strict=True):
             place = builder.gep(array.data, [args[2]])
             builder.store(value, builder.bitcast(place, value.type.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@_intrinsic
+def coded_below(typingctx, codes, first, centers, starts, group, limits, out):
+    """Which scores of the rows ``codes[first : first + 8]`` and of one group are below a limit.
+
+    Parameters
+    ----------
+    codes, centers, starts
+        As in `coded_tile`.
+    first, group : int
+    limits : int32 of (n_rows,)
+    out : uint16 of (n_rows,)
+        Receives a bit for each of sixteen centres.
+    """
+    long = types.int64
+    sig = types.void(codes, long, centers, starts, long, limits, out)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        table, packed, begin, most, to = (
+            context.make_array(sig.args[k])(context, builder, args[k]) for k in (0, 2, 3, 5, 6)
+        )
+        pairs = cgutils.unpack_tuple(builder, packed.shape, 3)[1]
+        at = [builder.add(args[1], _LONG(r)) for r in range(ROWS)]
+        rows = [builder.gep(table.data, [builder.mul(one, pairs)]) for one in at]
+        lane = builder.mul(args[4], _LONG(LANES))
+        own = builder.gep(packed.data, [builder.mul(lane, pairs)])
+        start = _loaded(builder, builder.gep(begin.data, [lane]))
+        for score, one in zip(_group(builder, rows, own, start, pairs), at, strict=True):
+            limit = _everywhere(builder, builder.load(builder.gep(most.data, [one])))
+            below = builder.icmp_signed("<", score, limit)
+            builder.store(builder.bitcast(below, ir.IntType(16)), builder.gep(to.data, [one]))
         return context.get_dummy_value()
 
     return sig, codegen

@@ -20,18 +20,25 @@ import numpy as np
 from numba import njit
 
 from millrace.solvers.resident.kernels.coded_tile import ROWS, coded_tile
+from millrace.statistics.kernels.score_tile import add_row, copy_row, fetch_row
 
 _njit: Any = njit
 _how: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 fused: Any = _njit(fastmath={"contract"}, **_how)
 
-inner: Any = _njit(fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_how)
+_within: dict[str, Any] = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,
+    **_how,
+}
 
-summed: Any = _njit(
-    fastmath={"contract", "reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_how
-)
-"""Sums in any order: for bounds alone."""
+inner: Any = _njit(fastmath={"contract"}, **_within)
+"""Compiles what only others here call: without a wrapper for Python and without counting references."""
+
+loose: Any = _njit(fastmath={"contract", "reassoc", "nnan", "nsz"}, **_within)
+"""In any order, of numbers: for least values, and for sums that are bounds."""
 
 BLOCK = 512
 """Rows that are listed at a time."""
@@ -88,7 +95,7 @@ def encode(rows, shift, inverse, codes, squares, variances):
     return largest
 
 
-@summed
+@loose
 def _norms(block, inverse):
     square = size = np.float32(0)
     for j in range(len(block)):
@@ -130,97 +137,149 @@ def assign_coded(
     weight : float64 of (n_samples,), or empty for ones
     whole : bool
         Add all rows to the sums, not just changes.
-    sums, weights, counts : float64 of (n_clusters, n_features), (n_clusters,) and (n_clusters,)
-        Receive sums of rows, of weights, and the numbers of rows of any weight.
+    sums : float64 of (n_clusters, stride)
+        Receives sums of rows; the stride is a multiple of 16.
+    weights, counts : float64 of (n_clusters,)
+        Receive sums of weights, where there are any, and the numbers of rows of any weight.
     """
     n, redone = len(label), 0
-    places = np.empty(BLOCK + ROWS, np.int64)
-    best, second = np.empty((2, BLOCK + ROWS), np.int32)
-    lead, slack = np.empty((2, BLOCK), np.float32)
-    unsure, scores = np.empty(BLOCK, np.bool_), np.empty(len(norms))
-    over = np.float32(off + ~mask + 1)
+    places, found = np.empty(BLOCK + ROWS, np.int64), 0
+    # one by one: rows of one array would be strided ones to the compiler
+    best, second = np.empty(BLOCK + ROWS, np.int32), np.empty(BLOCK + ROWS, np.int32)
+    square, lead = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    unsure, special = np.empty(BLOCK, np.bool_), np.empty(BLOCK + 1, np.int64)
+    scores, block = np.empty(len(norms)), np.zeros((1, sums.shape[1]), np.float32)
+    double = np.zeros((1 if rows.itemsize == 8 else 0, sums.shape[1]))
     for first in range(0, n, BLOCK):
         stop = min(first + BLOCK, n)
-        found = _list(first, stop, label, margin, limit, places)
+        found = _list(first, stop, label, margin, limit, squares, places, square)
         for at in range(0, found, ROWS):
             coded_tile(codes, places, at, centers, starts, mask, best, second)
-        _bound(
-            squares, places[:found], best, second, mask, unit, off, over, reach, ulps,
-            lead, slack, unsure,
-        )  # fmt: skip
-        for q in range(found):
+        _lead(best, second, square, mask, unit, off, reach, ulps, found, lead)
+        _doubt(best, second, mask, 2 * off + ~mask + 1, found, unsure)
+        found = _keep(places, best, ~mask, lead[:found], unsure, limit, label, margin, special)
+        for at in range(found):
+            fetch_row(rows, places[special[at]])
+        for at in range(found):
+            q = special[at]
             i, new = places[q], best[q] & ~mask
-            ahead = lead[q]
             if unsure[q]:
                 redone += 1
-                new, ahead = _nearest(
-                    rows[i], shift, exact, norms, scores, squares[i], reach, ulps
-                )
-            margin[i] = (ahead + limit[new]) - np.float32(1e-6) * (slack[q] + limit[new])
+                new, ahead = _nearest(rows[i], shift, exact, norms, scores, square[q], reach, ulps)
+                margin[i] = ahead + limit[new] * np.float32(1.0 - 1e-6)
             old, label[i] = label[i], new
             if not whole and new != old:
-                _add(rows[i], shift, 1.0, sums[new])
-                _add(rows[i], shift, -1.0, sums[old])
+                _move(rows, i, shift, block, double, sums, new, old)
                 counts[new] += 1.0
                 counts[old] -= 1.0
         if whole:
-            for i in range(first, stop):
-                times = weight[i] if len(weight) else 1.0
-                _add(rows[i], shift, times, sums[label[i]])
-                weights[label[i]] += times
-                counts[label[i]] += times != 0.0
+            _add(rows, first, stop, shift, block, double, label, weight, sums, weights, counts)
     return redone
 
 
 @inner
-def _list(first, stop, label, margin, limit, places):
-    """List the rows whose label may be another one."""
+def _list(first, stop, label, margin, limit, squares, places, square):
+    """List the rows whose label may be another one, with their squared norms."""
     found = 0
     for i in range(first, stop):
-        places[found] = i
-        found += not margin[i] > limit[label[i]]
+        places[found], square[found] = i, squares[i]
+        found += not margin[i] > limit[np.uint32(label[i])]
     if found:
         places[found : found + ROWS] = places[0]
     return found
 
 
 @inner
-def _bound(
-    squares, places, best, second, mask, unit, off, over, reach, ulps, lead, slack, unsure
-):
-    """How much nearer the nearest centre is than the next one, at least; whether that is certain."""
-    zero, under = np.float32(0), np.float32(off)
-    for q in range(len(places)):
-        least, following = best[q] & mask, second[q] & mask
-        square = squares[places[q]]
-        error = ulps * (square + reach)
-        near = square + unit * (np.float32(least) + over) + error
-        far = square + unit * (np.float32(following) - under) - error
+def _lead(best, second, square, mask, unit, off, reach, ulps, n, lead):
+    """How much nearer the nearest centre is than the next one, at least."""
+    zero, under, over = np.float32(0), np.float32(off), np.float32(off + ~mask + 1)
+    for q in range(n):
+        error = ulps * (square[q] + reach)
+        near = square[q] + unit * (np.float32(best[q] & mask) + over) + error
+        far = square[q] + unit * (np.float32(second[q] & mask) - under) - error
         near, far = np.sqrt(near if near > zero else zero), np.sqrt(far if far > zero else zero)
-        lead[q], slack[q] = far - near, far + near
-        unsure[q] = following - least <= over + under
+        lead[q] = (far - near) - np.float32(1e-6) * (far + near)
+
+
+@inner
+def _doubt(best, second, mask, most, n, unsure):
+    """Whether the two least scores lie so near each other that either may be the less."""
+    for q in range(n):
+        unsure[q] = (second[q] & mask) - (best[q] & mask) <= most
+
+
+@inner
+def _keep(places, best, bits, lead, unsure, limit, label, margin, special):
+    """Keep the bounds found, and list the rows that are uncertain or have another label."""
+    found = 0
+    for q in range(len(lead)):
+        # without signs, an index is not tried for one that counts from the end
+        i, new = np.uint64(places[q]), np.uint32(best[q] & bits)
+        margin[i] = lead[q] + limit[new] * np.float32(1.0 - 1e-6)
+        special[found] = q
+        found += unsure[q] | (new != np.uint32(label[i]))
+    return found
 
 
 @inner
 def _nearest(row, shift, exact, norms, scores, square, reach, ulps):
     """The nearest centre in float64, the first one of equal ones; how much nearer than the next."""
-    for c in range(len(norms)):
+    p, k = exact.shape
+    whole = p - p % 4
+    for c in range(k):
         scores[c] = norms[c]
-    for j in range(exact.shape[0]):
-        value = np.float64(row[j] - shift[j])
-        for c in range(exact.shape[1]):
-            scores[c] += exact[j, c] * value
-    least, following, label = np.inf, np.inf, 0
-    for c in range(len(scores)):
-        following = min(following, max(least, scores[c]))
-        if scores[c] < least:
-            least, label = scores[c], c
+    for j in range(0, whole, 4):
+        x, y = np.float64(row[j] - shift[j]), np.float64(row[j + 1] - shift[j + 1])
+        z, w = np.float64(row[j + 2] - shift[j + 2]), np.float64(row[j + 3] - shift[j + 3])
+        for c in range(k):
+            total = scores[c] + exact[j, c] * x
+            total = total + exact[j + 1, c] * y
+            total = total + exact[j + 2, c] * z
+            scores[c] = total + exact[j + 3, c] * w
+    for j in range(whole, p):
+        x = np.float64(row[j] - shift[j])
+        for c in range(k):
+            scores[c] += exact[j, c] * x
+    least, label = _least(scores), 0
+    while scores[label] != least:
+        label += 1
+    scores[label] = np.inf
     error = ulps * (square + reach)
-    near, far = max(square + least + error, 0.0), max(square + following - error, 0.0)
-    return label, np.float32(np.sqrt(far) - np.sqrt(near))
+    near, far = max(square + least + error, 0.0), max(square + _least(scores) - error, 0.0)
+    near, far = np.sqrt(near), np.sqrt(far)
+    return label, np.float32((far - near) - 1e-6 * (far + near))
+
+
+@loose
+def _least(scores):
+    least = np.inf
+    for c in range(len(scores)):
+        least = scores[c] if scores[c] < least else least
+    return least
 
 
 @inner
-def _add(row, shift, weight, total):
-    for j in range(len(row)):
-        total[j] += weight * np.float64(row[j] - shift[j])
+def _move(rows, i, shift, block, double, sums, new, old):
+    """Move one row from the sum of its old label to that of its new one."""
+    copy_row(rows[i : i + 1], 0, shift, block, double)
+    if rows.itemsize == 8:
+        add_row(double, 0, 1.0, sums, new)
+        add_row(double, 0, -1.0, sums, old)
+    else:
+        add_row(block, 0, 1.0, sums, new)
+        add_row(block, 0, -1.0, sums, old)
+
+
+@inner
+def _add(rows, first, stop, shift, block, double, label, weight, sums, weights, counts):
+    """Add rows to the sums of their labels."""
+    for i in range(first, stop):
+        times = weight[i] if len(weight) else 1.0
+        copy_row(rows[i : i + 1], 0, shift, block, double)
+        if rows.itemsize == 8:
+            add_row(double, 0, times, sums, label[i])
+        else:
+            add_row(block, 0, times, sums, label[i])
+        counts[label[i]] += times != 0.0
+        if len(weight):
+            weights[label[i]] += times
