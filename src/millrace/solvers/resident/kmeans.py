@@ -3,6 +3,8 @@
 Semantics matched: ``KMeans.fit`` of scikit-learn 1.9.1. The starts are drawn from the same random
 numbers, with the same distances and the same sums of them; in float32 these sums depend on the threads of
 the BLAS, so that a start may be another one. The iterations are those of `solvers.sklearn.kmeans`.
+
+Where the processor has the instruction for it, rows are compared as codes of 16 bits (`_lloyd`).
 """
 
 from __future__ import annotations
@@ -153,6 +155,24 @@ def _run(rows: _Rows, start: np.ndarray, tol: float, max_iter: int) -> _Run:
         return _Run(labels, rows.inertia(centers, labels), centers, n_iter)
     found: Assigned = rows.answer(Assignment(centers.astype(np.float64), shift, bounds=bounds))
     return _Run(found.labels, found.inertia, centers, n_iter)
+
+
+def split_in_memory(
+    plain: bool,
+    X: np.ndarray,
+    sample_weight: np.ndarray,
+    centers_init: np.ndarray,
+    max_iter: int,
+    verbose: bool,
+    tol: float,
+    n_threads: int,
+) -> _Run:
+    """What ``_kmeans_single_lloyd`` is of rows that are centred; `plain` where all weights are 1."""
+    weight = None if plain else sample_weight.astype(np.float64)
+    extent = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    takes = Coded.takes(len(centers_init), extent)
+    rows = _Rows(X, weight, np.zeros(X.shape[1]), extent if takes else None)
+    return _run(rows, centers_init, tol, max_iter)
 
 
 def _driven(steps: Generator[Any, Any, Any], rows: _Rows) -> Any:

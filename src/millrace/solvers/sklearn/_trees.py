@@ -95,7 +95,7 @@ def decline_unsupported(estimator: Any, rows: Rows) -> None:
         With the parameter.
     """
     if estimator.criterion not in ("gini", "entropy", "log_loss", "squared_error", "poisson"):
-        raise Decline(f"histograms give no medians, as the criterion {estimator.criterion!r} needs")
+        raise Decline(f"sums of bins do not give the criterion {estimator.criterion!r}")
     if getattr(estimator, "monotonic_cst", None) is not None:
         raise Decline("monotonic_cst bounds the values of nodes, and these trees keep no bounds")
     if not isinstance(getattr(estimator, "splitter", ""), str):

@@ -138,11 +138,7 @@ def assign(
                 square, error, least, rival, after, where, scores,
             )  # fmt: skip
         if len(weights):
-            times = weight[first : first + size]
-            if rows.itemsize == 8:
-                _add(double, here, times, sums, weights)
-            else:
-                _add(block, here, times, sums, weights)
+            _add_either(block, double, here, weight[first : first + size], sums, weights)
 
 
 @inner
@@ -330,6 +326,15 @@ def _nearest_of(row, shift, exact, norms, scores):
         if scores[c] < least:
             least, label = scores[c], c
     return label
+
+
+@inner
+def _add_either(block, double, label, weight, sums, weights):
+    """Add the rows of a block as float64, where they are."""
+    if len(double):
+        _add(double, label, weight, sums, weights)
+    else:
+        _add(block, label, weight, sums, weights)
 
 
 @inner

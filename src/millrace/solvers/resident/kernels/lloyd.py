@@ -158,20 +158,10 @@ def assign_coded(
         _lead(best, second, square, mask, unit, off, reach, ulps, found, lead)
         _doubt(best, second, mask, 2 * off + ~mask + 1, found, unsure)
         found = _keep(places, best, ~mask, lead[:found], unsure, limit, label, margin, special)
-        for at in range(found):
-            fetch_row(rows, places[special[at]])
-        for at in range(found):
-            q = special[at]
-            i, new = places[q], best[q] & ~mask
-            if unsure[q]:
-                redone += 1
-                new, ahead = _nearest(rows[i], shift, exact, norms, scores, square[q], reach, ulps)
-                margin[i] = ahead + limit[new] * np.float32(1.0 - 1e-6)
-            old, label[i] = label[i], new
-            if not whole and new != old:
-                _move(rows, i, shift, block, double, sums, new, old)
-                counts[new] += 1.0
-                counts[old] -= 1.0
+        redone += _settle(
+            rows, shift, exact, norms, special[:found], places, best, ~mask, unsure, square,
+            reach, ulps, limit, label, margin, whole, scores, block, double, sums, counts,
+        )  # fmt: skip
         if whole:
             _add(rows, first, stop, shift, block, double, label, weight, sums, weights, counts)
     return redone
@@ -219,6 +209,29 @@ def _keep(places, best, bits, lead, unsure, limit, label, margin, special):
         special[found] = q
         found += unsure[q] | (new != np.uint32(label[i]))
     return found
+
+
+@inner
+def _settle(
+    rows, shift, exact, norms, special, places, best, bits, unsure, square, reach, ulps,
+    limit, label, margin, whole, scores, block, double, sums, counts,
+):  # fmt: skip
+    """Label the rows listed, in float64 where that is needed, and move them between the sums."""
+    redone = 0
+    for q in special:
+        fetch_row(rows, places[q])
+    for q in special:
+        i, new = places[q], best[q] & bits
+        if unsure[q]:
+            redone += 1
+            new, ahead = _nearest(rows[i], shift, exact, norms, scores, square[q], reach, ulps)
+            margin[i] = ahead + limit[new] * np.float32(1.0 - 1e-6)
+        old, label[i] = label[i], new
+        if not whole and new != old:
+            _move(rows, i, shift, block, double, sums, new, old)
+            counts[new] += 1.0
+            counts[old] -= 1.0
+    return redone
 
 
 @inner
