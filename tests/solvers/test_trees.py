@@ -229,6 +229,16 @@ def test_random_splits_of_few_and_of_many_columns(n_features, kind):
         _same_tree(one, other, exact=kind == "many")
 
 
+def test_random_thresholds_are_not_drawn_within_wide_outer_bins():
+    rng = np.random.default_rng(0)
+    X = rng.lognormal(0, 1, (20_000, 4))
+    y = np.log(X).sum(axis=1) + rng.standard_normal(len(X))
+    model = ExtraTreesRegressor(4, random_state=0, min_samples_leaf=5)
+    theirs = clone(model).fit(X[::2], y[::2]).score(X[1::2], y[1::2])
+    ours = fit(model, X[::2], y[::2], progress=False).score(X[1::2], y[1::2])
+    assert ours > theirs - 0.002
+
+
 def test_sparse_rows():
     import scipy.sparse as sp
 

@@ -61,7 +61,13 @@ SAFE = 4.0
 """Heavy tails and rare classes were seen to be three times as far away as is estimated."""
 
 SHORT = 0.1
-"""Steps in memory up to which the Hessian is not computed anew."""
+"""Steps in memory up to which the Hessian may be kept."""
+
+COARSER, FEWEST_COARSE = 7, 500
+"""Rows in memory begin where each of so many has led, if these are so many at least."""
+
+SETTLED = 1e-10
+"""Expected error of the coefficients where every row is in memory, in the units of `CLOSE`."""
 
 FLAT = 1e-6
 """Mean gradient up to which no smaller objective need be found: the rest may be rounding."""
@@ -134,8 +140,10 @@ def minimise(
 
         return (yield from minimise_wide(rows, problem, sample, start, tol))
     few = _few(problem, sample)
-    at = _start(few, start)
+    at, settled = _start(few, start)
     w = at.w
+    if few.complete and settled:
+        return w, 1  # the sample's gradient is the exact one
     best: Point | None = None
     newton, last = False, np.inf
     for n_sweeps in range(1, MOST_SWEEPS + 1):
@@ -292,14 +300,31 @@ def _few(problem: Problem, sample: Sampled) -> _Few:
     return replace(few.every(step), complete=False) if step > 1 else few
 
 
-def _start(few: _Few, start: np.ndarray) -> _At:
-    """The optimum of the sample; roughly, unless it holds every row."""
-    close, most = (1e-12, 100) if few.complete else (1e-4, 12)
-    if not few.complete and len(few.batch) > 10_000:
-        tenth = few.every(10)
-        start = _minimum(tenth, _local(tenth, start), None, 1e-2, 12).w
-    found = _minimum(few, _local(few, start), None, close, most)
-    return _At(found.w, hessian_of(found))
+def _start(few: _Few, start: np.ndarray) -> tuple[_At, bool]:
+    """The optimum of the sample, roughly unless it holds every row; and whether it is one."""
+    close, most = (SETTLED, 100) if few.complete else (1e-4, 12)
+    found, settled = _minimum(few, *_coarse(few, start), None, close, most)
+    return _At(found.w, hessian_of(found)), settled
+
+
+def _coarse(few: _Few, start: np.ndarray) -> tuple[Point, float]:
+    """Where the search on rows in memory begins, and what a step from there leaves of the error.
+
+    That is the optimum of some of the rows, with their Hessian: of all rows, the gradient alone is
+    computed. Where it is far from the optimum of all (as where a plane divides the classes of a few
+    rows), it is so only if it is better than `start`.
+    """
+    size = few.problem.size
+    if len(few.batch) // COARSER < max(FEWEST_COARSE, 10 * size):
+        return _local(few, start), 1.0
+    part = few.every(COARSER)
+    found, _ = _minimum(part, *_coarse(part, start), None, 1e-2, 12)
+    point = _local(few, found.w, None, found.hessian)
+    step = newton_step(few.problem, point) - point.w
+    if moved_by(step, point.w, hessian_of(point)) <= SHORT:
+        return point, float(np.sqrt(size / len(part.batch)))
+    other = _local(few, start)
+    return other if other.total < point.total else _local(few, point.w), 1.0
 
 
 @dataclass(frozen=True)
@@ -337,7 +362,8 @@ def _model_step(few: _Few, point: Point, at: _At, last: float) -> _Step:
     fix = _Correction(point.slope - here.slope, known, point.w)
     hessian = hessian_of(here) + known
     begin = replace(point, total=here.total, hessian=hessian)
-    new = _minimum(few, begin, fix, 1e-6 if curve is None else 1e-11, 30).w
+    close = 1e-6 if curve is None else 1e-11
+    new = _minimum(few, begin, 1.0 if exact else SHORT, fix, close, 30)[0].w
     newton = newton_step(few.problem, begin)
     moved = moved_by(new - point.w, point.w, hessian)
     error = np.inf
@@ -348,29 +374,49 @@ def _model_step(few: _Few, point: Point, at: _At, last: float) -> _Step:
     return _Step(_At(new, hessian_of(here), curve), moved, error, sound)
 
 
-def _minimum(few: _Few, point: Point, fix: _Correction | None, close: float, most: int) -> Point:
-    """Newton's method on rows in memory, from a point whose Hessian is known.
+def _minimum(
+    few: _Few, point: Point, left: float, fix: _Correction | None, close: float, most: int
+) -> tuple[Point, bool]:
+    """Newton's method on rows in memory, from a point whose Hessian is known; and whether it ended.
 
-    The Hessian costs several times as much as the gradient; steps that are short keep the last one.
+    The Hessian costs several times as much as the gradient: it is kept while the steps that it still
+    takes are expected to cost less. `left` is what the first step is expected to leave of the error: 1
+    where the Hessian is that of the point. Of the answer, only `w` and `hessian` are those of the end.
     """
-    last, slow = 1.0, False
+    last, fresh = 0.0, left == 1.0
     for _ in range(most):
         target = newton_step(few.problem, point)
-        near = moved_by(target - point.w, point.w, hessian_of(point)) <= SHORT
-        kept = point.hessian if near and not slow else None
-        for length in (1.0, *_LENGTHS):
-            trial = target if length == 1 else point.w + length * (target - point.w)
-            new = _local(few, trial, fix, kept)
-            if no_worse(new.total, point.total):
-                break
-        else:
-            return point
-        moved = moved_by(new.w - point.w, point.w, hessian_of(point))
-        ratio, last, point = moved / last, moved, new
-        slow = ratio > 0.2
-        if moved * min(1.0, ratio) <= close or (moved <= 1e-8 and ratio > 0.3):
-            break
-    return point
+        moved = moved_by(target - point.w, point.w, hessian_of(point))
+        ratio = moved / last if last > 0 else (moved if fresh else left)
+        rounding = fresh and moved <= 1e-8 and ratio > 0.3
+        if moved * min(1.0, ratio) <= close or rounding:
+            return replace(point, w=target), True
+        keep = moved <= SHORT and _steps_left(moved, ratio, close) <= 2 + few.problem.size / 8
+        new = _shortened(few, point, target, fix, keep)
+        if new is None and fresh:
+            return point, False
+        if new is None:
+            point, fresh, last = _local(few, point.w, fix), True, 0.0
+            continue
+        last, point, fresh = moved, new, not keep
+    return point, False
+
+
+def _steps_left(moved: float, ratio: float, close: float) -> float:
+    """How many steps follow one of this length, each shorter by this ratio."""
+    return np.log(close / moved) / np.log(ratio) if ratio < 1 else np.inf
+
+
+def _shortened(
+    few: _Few, point: Point, target: np.ndarray, fix: _Correction | None, keep: bool
+) -> Point | None:
+    """The target, or the first point on the way there that is not worse; None where all are."""
+    for length in (1.0, *_LENGTHS):
+        trial = target if length == 1 else point.w + length * (target - point.w)
+        new = _local(few, trial, fix, point.hessian if keep else None)
+        if no_worse(new.total, point.total):
+            return new
+    return None
 
 
 def _local(
