@@ -507,6 +507,13 @@ class FitError(MillraceError, ValueError):
         return cls(f"{class_name} needs a target: name its column with target=...")
 
     @classmethod
+    def not_pickled(cls, value: object) -> FitError:
+        return cls(
+            f"A parameter is or holds a {type(value).__name__} that cannot be pickled, so estimators "
+            f"with it cannot be compared. Define its class at the top level of a module."
+        )
+
+    @classmethod
     def of_matrix(cls, what: str, columns: Sequence[int]) -> FitError:
         return cls(
             f"The columns of a matrix have no names: pass the {what} itself as an array (found "

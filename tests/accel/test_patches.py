@@ -145,6 +145,25 @@ def test_modules_imported_afterwards_are_accelerated_and_nothing_is_imported_for
     assert done.stdout.split() == ["True", "False"]
 
 
+def test_a_method_taken_over_from_a_class_with_doors_keeps_its_condition() -> None:
+    program = (
+        "import millrace; from millrace.accel import costs\n"
+        "costs.is_known = lambda name, method: method == 'decision_function'\n"
+        "millrace.accelerate()\n"
+        "from sklearn.neighbors import NearestCentroid\n"
+        "model = NearestCentroid(metric='manhattan').fit([[0.0], [1.0]], [0, 1])\n"
+        "print(hasattr(model, 'decision_function'))\n"
+        "found = vars(NearestCentroid)['decision_function']\n"
+        "print(hasattr(found, '__millrace_original__'))\n"
+        "millrace.restore(); found = vars(NearestCentroid)['decision_function']\n"
+        "print(hasattr(found.fn, '__millrace_original__'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "False"]
+
+
 def test_a_comparison_measures_scikit_learn_and_changes_nothing(always: None) -> None:
     with millrace.accelerated(compare=True):
         fitted = Ridge().fit(X, Y)

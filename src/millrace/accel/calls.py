@@ -54,8 +54,8 @@ class Call:
     args : tuple
     kwargs : dict
     is_function : bool
-        It is a function that the estimator is an argument of: where the original runs, the methods that it
-        calls have their own doors.
+        It is a function that the estimator is an argument of: where the original runs, the methods that
+        it calls have their own doors.
     """
 
     estimator: Any
@@ -208,7 +208,10 @@ def _original(call: Call, reason: NotHere, trace: str = "") -> Any:
     began = time.perf_counter()
     raised = True
     try:
-        value = original_of(call.estimator, call.original, *call.args, **call.kwargs)
+        if call.is_function:
+            value = call.run_original()
+        else:
+            value = original_of(call.estimator, call.original, *call.args, **call.kwargs)
         raised = False
         return value
     finally:

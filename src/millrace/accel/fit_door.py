@@ -25,9 +25,28 @@ from millrace.accel.plain import PlainFit, plain_fit
 from millrace.errors import MillraceError
 from millrace.solvers import registry
 
+FOR_STREAMS = frozenset(
+    (
+        "sklearn.cluster.MiniBatchKMeans",
+        "sklearn.cross_decomposition.CCA",
+        "sklearn.cross_decomposition.PLSCanonical",
+        "sklearn.cross_decomposition.PLSRegression",
+        "sklearn.cross_decomposition.PLSSVD",
+        "sklearn.linear_model.PassiveAggressiveClassifier",
+        "sklearn.linear_model.PassiveAggressiveRegressor",
+        "sklearn.linear_model.Perceptron",
+        "sklearn.linear_model.SGDClassifier",
+        "sklearn.linear_model.SGDOneClassSVM",
+        "sklearn.linear_model.SGDRegressor",
+        "sklearn.neural_network.MLPClassifier",
+        "sklearn.neural_network.MLPRegressor",
+    )
+)
+"""Their solvers are for tables larger than memory: other steps, or no attribute as long as the rows."""
+
 
 def _has(name: str) -> bool:
-    return costs.is_known(name, "fit")
+    return costs.is_known(name, "fit") and name not in FOR_STREAMS
 
 
 @opens("fit", of=_has)

@@ -31,6 +31,9 @@ LEAST = 2e-2
 BYTES = 1 << 27
 """Memory of predictions that are kept at once; with more, columns are taken in several parts."""
 
+MOST_NODES = 4_000_000
+"""Trees with more nodes are not packed: 64 bytes of each are copied on the way."""
+
 SAMPLE = 64
 """Rows that are answered by scikit-learn too, for each method that a scorer calls."""
 
@@ -88,9 +91,8 @@ class _Boosting(_Model):
         self.n_outputs = estimator.estimators_.shape[1]
         first = estimator.init_
         looks = getattr(first, "strategy", None) not in _CONSTANT
-        if type(first).__module__ != "sklearn.dummy" or looks:
-            if not isinstance(first, str):
-                raise NotHere("an initial predictor of its own")
+        if (type(first).__module__ != "sklearn.dummy" or looks) and not isinstance(first, str):
+            raise NotHere("an initial predictor of its own")
 
     def trees(self) -> tuple[list[Any], list[int], float]:
         stages = self.own.estimators_
@@ -163,7 +165,14 @@ class _StandIn:
         self.estimator = copy.copy(model.own)
         self._proved: set[str] = set()
         for method in model.methods:
-            vars(self.estimator)[method] = partial(self._answer, method)
+            vars(self.estimator)[method] = self._named(method)
+
+    def _named(self, method: str) -> Callable[[Any], Any]:
+        def answer(X: Any) -> Any:
+            return self._answer(method, X)
+
+        answer.__name__ = method  # scorers tell methods apart by it
+        return answer
 
     def _answer(self, method: str, X: Any) -> Any:
         if X is not self.X:
@@ -172,7 +181,7 @@ class _StandIn:
             self._prove(method)
         return self.model.answer(method, self.sums)
 
-    def accuracy(self, y: npt.NDArray[Any], _: object = None) -> float:
+    def accuracy(self, y: Any, _: object = None) -> float:
         """The share of right predictions; `accuracy_score` spends its time on checks."""
         return float(np.mean(y == self.model.answer("predict", self.sums)))
 
@@ -227,7 +236,7 @@ def _model_of(estimator: Any) -> _Model:
 def _checked(estimator: Any, X: Any) -> npt.NDArray[np.float32]:
     """The rows as trees read them: float32, all of them finite."""
     names = getattr(estimator, "feature_names_in_", None)
-    if type(X).__module__.startswith("pandas.") and hasattr(X, "columns"):
+    if type(X).__module__.startswith("pandas") and hasattr(X, "columns"):
         if names is None or X.columns.tolist() != names.tolist() or len(set(X.dtypes)) != 1:
             raise NotHere("the columns of X are not those of the fit, or of several types")
         rows = X.to_numpy()
@@ -255,8 +264,10 @@ def _n_samples(asked: Any, n_rows: int) -> int:
 
 def _worth(model: _Model, n_samples: int, n_scores: int) -> float:
     """Seconds that scikit-learn is expected to take at least."""
-    levels = sum(np.log2(tree.node_count + 1) for tree in model.trees()[0])
-    expected = A_LEVEL * float(levels) * n_samples * n_scores
+    sizes = np.array([tree.node_count for tree in model.trees()[0]])
+    if sizes.sum() > MOST_NODES:
+        raise NotHere(f"more than {MOST_NODES:,} nodes", quiet=True)
+    expected = A_LEVEL * float(np.log2(sizes + 1).sum()) * n_samples * n_scores
     estimate = costs.Estimate(expected, expected / GAIN)
     if expected < LEAST or not costs.pays("", "permutation_importance", estimate):
         raise TOO_SMALL
@@ -267,7 +278,7 @@ def _draw(seed: int, n_rows: int, n_samples: int, n_repeats: int) -> _Drawn:
     """What scikit-learn draws for each column; it is the same for all of them."""
     from sklearn.ensemble._bagging import _generate_indices
 
-    random_state = np.random.RandomState(seed)  # noqa: NPY002
+    random_state = np.random.RandomState(seed)
     rows = None
     if n_samples < n_rows:
         rows = _generate_indices(
@@ -298,7 +309,7 @@ def _importances(
     score: Callable[[Any, Any], Any]
     score = partial(theirs._weights_scorer, scorer, stand_in.estimator, given["X"])
     y, weight = given["y"], given["sample_weight"]
-    stand_in.sums = stand_in.base = trees.sums(keys, initial, drawn.order)[-1]
+    stand_in.sums = stand_in.base = trees.sums(keys, initial, drawn.order[:0])[-1]
     baseline = score(y, weight)
     if _is_accuracy(scorer, model, y, weight) and stand_in.accuracy(y) == baseline:
         score = stand_in.accuracy

@@ -107,12 +107,18 @@ def _patch_module(module: ModuleType) -> None:
 def _patch(cls: type, method: str, door: Door) -> None:
     if (cls, method) in _PATCHED.before:
         return
-    found = inspect.getattr_static(cls, method, None)
-    original = getattr(found, "__millrace_original__", found)
+    original = _without_door(inspect.getattr_static(cls, method, None))
     if (entry := _with_door(original, method, door)) is None:
         return
-    _PATCHED.before[cls, method] = vars(cls).get(method, _MISSING)
+    _PATCHED.before[cls, method] = original if method in vars(cls) else _MISSING
     setattr(cls, method, entry)
+
+
+def _without_door(found: Any) -> Any:
+    """A method as it was, inherited or taken over from a class that has its doors by now."""
+    if hasattr(found, "check") and hasattr(getattr(found, "fn", None), "__millrace_original__"):
+        return type(found)(found.fn.__millrace_original__, found.check, found.attribute_name)
+    return getattr(found, "__millrace_original__", found)
 
 
 def _with_door(original: Any, method: str, door: Door) -> Any:
@@ -120,11 +126,9 @@ def _with_door(original: Any, method: str, door: Door) -> Any:
     if inspect.isfunction(original):
         return _function(original, method, door)
     if hasattr(original, "check") and inspect.isfunction(getattr(original, "fn", None)):
-        entry = type(original)(
+        return type(original)(
             _function(original.fn, method, door), original.check, original.attribute_name
         )
-        entry.__millrace_original__ = original
-        return entry
     return None
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from millrace.accel import costs
 from millrace.accel.calls import TOO_SMALL, Call, Done, NotHere
 from millrace.accel.doors import opens, opens_function, public_name_of
+from millrace.accel.fit_door import FOR_STREAMS
 from millrace.accel.options import OPTIONS
 from millrace.accel.plain import check_rows, check_settings, stops_early, target_of
-from millrace.errors import NotStreamableError, SplitError
+from millrace.errors import MillraceError, SplitError
 from millrace.solvers import registry
 
 SESSION = 5e-3
@@ -49,7 +50,7 @@ def search(call: Call) -> Done:
 
     try:
         search_by_solvers(found, chosen, X, y, folds)
-    except NotStreamableError as declined:
+    except MillraceError as declined:
         raise NotHere(str(declined)) from declined
     found._checked_cv_orig = splitter
     return Done(found, *call.shape, level, expected)
@@ -75,7 +76,7 @@ def cross_validate(call: Call) -> Done:
             estimator, X, y, folds, given["scoring"],
             estimators=given["return_estimator"], train=given["return_train_score"],
         )  # fmt: skip
-    except NotStreamableError as declined:
+    except MillraceError as declined:
         raise NotHere(str(declined)) from declined
     return Done(found, len(X), X.shape[1], level, expected)
 
@@ -155,7 +156,7 @@ def _level(steps: Iterable[Any], shape: tuple[int, int], single: bool) -> str:
     for step in steps:
         cls = type(step)
         check_settings(step)
-        if registry.lookup(cls) is None:
+        if registry.lookup(cls) is None or public_name_of(cls) in FOR_STREAMS:
             raise NotHere(f"there is no solver of {cls.__name__} that folds could share")
         if stops_early(step):
             raise NotHere(f"{cls.__name__} may be meant to stop early, by its max_iter")

@@ -52,6 +52,8 @@ def needed_columns(program: Program, widths: tuple[int, ...]) -> list[set[int]]:
         if not wanted and widths[position]:
             continue
         match step.op:
+            case Take(()):  # no column: the input says how many rows there are, and is checked
+                needed[step.inputs[0]].update(range(widths[step.inputs[0]]))
             case Take(columns):
                 needed[step.inputs[0]].update(columns[c] for c in wanted)
             case Concat():
@@ -65,7 +67,7 @@ def needed_columns(program: Program, widths: tuple[int, ...]) -> list[set[int]]:
                 needed[step.inputs[0]].update(wanted)
             case Unary() | Binary() | Cast() | IsMissing() | Where() | Guard():
                 for i in step.inputs:
-                    needed[i].update(wanted if widths[i] > 1 else {0})
+                    needed[i].update(wanted if widths[i] > 1 else range(widths[i]))
             case _:
                 for i in step.inputs:
                     needed[i].update(range(widths[i]))

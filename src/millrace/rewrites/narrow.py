@@ -99,7 +99,7 @@ def _rebuild(
     def part(i: int) -> Value:
         source = kept[i]
         assert source is not None
-        return source.pick(wanted if types[i].width > 1 else [0])
+        return source.pick(wanted if types[i].width > 1 else list(range(types[i].width)))
 
     match step.op:
         case Select(columns):

@@ -361,18 +361,31 @@ def _feed(found: Any, value: Any) -> None:
         found.update(f"{value.__module__}.{value.__qualname__};".encode())
     elif hasattr(value, "get_params"):
         found.update(f"{type(value).__module__}.{type(value).__qualname__}".encode())
-        _feed(found, [(name, getattr(value, name, None)) for name in _params_of(type(value))])
+        _feed(found, _params_of(value))
     else:
-        found.update(pickle.dumps(value))
+        found.update(_pickled(value))
+
+
+def _pickled(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise FitError.not_pickled(value) from error
+
+
+def _params_of(value: Any) -> list[tuple[str, Any]]:
+    """An estimator's parameters, or those of what only looks like one: a kernel, a CatBoost model."""
+    names = _names_of(type(value))
+    if names is None:
+        return sorted(value.get_params(deep=False).items())
+    return [(name, getattr(value, name, None)) for name in names]
 
 
 @cache
-def _params_of(cls: type) -> tuple[str, ...]:
-    """Names of an estimator's parameters."""
+def _names_of(cls: type) -> tuple[str, ...] | None:
+    """Names of an estimator's parameters; None where the class does not tell."""
     names = getattr(cls, "_get_param_names", None)
-    if names is None:
-        return tuple(sorted(cls().get_params(deep=False)))
-    return tuple(sorted(names()))
+    return None if names is None else tuple(sorted(names()))
 
 
 def _feed_code(found: Any, value: FunctionType | CodeType) -> None:

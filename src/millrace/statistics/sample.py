@@ -24,7 +24,7 @@ class Kept:
     Attributes
     ----------
     orders : tuple of numpy.ndarray of uint64
-        For each batch, the hash of the number of every row.
+        For each batch, the hash of the number of every row; none where all rows are kept anyway.
     batches : tuple of Batch
     n_rows : int
         How many rows they were chosen from.
@@ -89,12 +89,14 @@ class Sample(Statistic[Kept, Sampled]):
     raw: bool = False
 
     def of(self, batch: Batch) -> Kept:
+        weight = float(len(batch)) if batch.weight is None else float(batch.weight.sum())
+        if not self.raw and self.n_rows is not None and self.n_rows <= self.most:
+            return Kept((), (taken(batch, slice(None)),), len(batch), weight)
         numbers = batch.row_numbers()
         seen = max(int(numbers[-1]) + 1, self.n_rows or 0)  # there are as many rows at least
         share = (self.most + 6.0 * np.sqrt(self.most) + 10.0) / seen
         bound = np.uint64(min(share, 1.0) * float(2**64 - 2048))
         order, where = _below(numbers, bound)
-        weight = float(len(batch)) if batch.weight is None else float(batch.weight.sum())
         return Kept((order,), (taken(batch, where, self.raw),), len(batch), weight)
 
     def merge(self, left: Kept, right: Kept) -> Kept:
@@ -153,19 +155,20 @@ def hashed(numbers: np.ndarray) -> np.ndarray:
     return z
 
 
-def taken(batch: Batch, where: np.ndarray, raw: bool = False) -> Batch:
-    """Some rows of a batch, X as a matrix unless `raw`."""
+def taken(batch: Batch, where: np.ndarray | slice, raw: bool = False) -> Batch:
+    """Some rows of a batch, X as a matrix of its own unless `raw`."""
     rows, names = batch.row_numbers()[where], batch.names
     if isinstance(batch.X, Columns):
         names = batch.X.names
         X = batch.X.rows(where) if raw else _matrix_of(batch, where)
     else:
         X = batch.matrix[where]
+        X = X.copy() if isinstance(where, slice) else X
     weight = None if batch.weight is None else batch.weight[where]
     return Batch(batch.first, X, _values(batch.y, where), weight, rows, names)
 
 
-def _matrix_of(batch: Batch, where: np.ndarray) -> np.ndarray:
+def _matrix_of(batch: Batch, where: np.ndarray | slice) -> np.ndarray:
     """Some rows of columns as a matrix, without one of all rows."""
     try:
         arrays = [numbers(a, n) for a, n in zip(batch.X.arrays, batch.X.names, strict=True)]
@@ -191,7 +194,7 @@ def _concatenated(arrays: tuple[Any, ...]) -> Any:
     return pa.concat_arrays(whole)
 
 
-def _values(y: Any, where: np.ndarray) -> Any:
+def _values(y: Any, where: np.ndarray | slice) -> Any:
     values = labels(y)
     return None if values is None else values[where]
 

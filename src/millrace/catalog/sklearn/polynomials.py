@@ -103,5 +103,7 @@ def examples() -> Iterator[Example]:
         partial(_fitted, n_features=2, degree=4, interaction_only=True),
     )
     yield Example("no bias", partial(_fitted, degree=(3, 4), include_bias=False, order="F"))
+    none = {"degree": (3, 3), "interaction_only": True, "include_bias": False}
+    yield Example("no terms", partial(_fitted, n_features=2, **none))
     yield Example("frame", partial(_fitted, container="frame"))
     yield Example("csr", partial(_fitted, container="csr"), native=False)

@@ -53,6 +53,9 @@ CLOSE = 3e-9
 FAR = 4.0
 """Standard deviations between zero and a column's mean from which on the column is centred."""
 
+ENOUGH_FOR_MEANS = 4_000
+"""Rows whose means are good enough to centre columns by: any shift leaves the same optimum."""
+
 NOISE = 10.0
 """How much the third derivatives of a sample differ from those of all rows where they are next to zero:
 times the square of the step, over the root of the sample's size."""
@@ -65,6 +68,9 @@ SHORT = 0.1
 
 COARSER, FEWEST_COARSE = 7, 500
 """Rows in memory begin where each of so many has led, if these are so many at least."""
+
+NEARBY = 0.5
+"""Step up to which that point is taken as it is."""
 
 SETTLED = 1e-10
 """Expected error of the coefficients where every row is in memory, in the units of `CLOSE`."""
@@ -111,7 +117,7 @@ def centered(problem: Problem, sample: Sampled) -> Problem:
     places = np.arange(problem.shape[0]) * problem.shape[1] + n_features
     if problem.l1[places].any() or problem.l2[places].any():
         return problem
-    matrix = sample.batch.matrix
+    matrix = sample.batch.matrix[:: max(1, len(sample.batch) // ENOUGH_FOR_MEANS)]
     center = np.mean(matrix, axis=0, dtype=np.float64)
     if not np.isfinite(center).all():
         return problem
@@ -320,9 +326,10 @@ def _coarse(few: _Few, start: np.ndarray) -> tuple[Point, float]:
     part = few.every(COARSER)
     found, _ = _minimum(part, *_coarse(part, start), None, 1e-2, 12)
     point = _local(few, found.w, None, found.hessian)
-    step = newton_step(few.problem, point) - point.w
-    if moved_by(step, point.w, hessian_of(point)) <= SHORT:
-        return point, float(np.sqrt(size / len(part.batch)))
+    if np.isfinite(point.total):
+        step = newton_step(few.problem, point) - point.w
+        if moved_by(step, point.w, hessian_of(point)) <= NEARBY:
+            return point, float(np.sqrt(size / len(part.batch)))
     other = _local(few, start)
     return other if other.total < point.total else _local(few, point.w), 1.0
 

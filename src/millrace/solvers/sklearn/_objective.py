@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.linalg import lapack
 
 from millrace.statistics.glm import GLM, Labels, Sums
 from millrace.statistics.losses import Loss
@@ -135,16 +136,15 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
     Directions without curvature get no step, those with a negative one are taken as if it were positive.
     """
+    if not len(matrix):
+        return right
     scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
     scale[scale == 0] = 1.0
     matrix = matrix / np.outer(scale, scale)
-    try:
-        factor = linalg.cholesky(matrix, lower=True, check_finite=False)
-        if np.diag(factor).min() > 1e-6:
-            half = linalg.solve_triangular(factor, right / scale, lower=True)
-            return linalg.solve_triangular(factor, half, lower=True, trans=1) / scale
-    except linalg.LinAlgError:
-        pass
+    # LAPACK itself: of twenty parameters, its wrappers cost more than it does
+    factor, failed = lapack.dpotrf(matrix.T, lower=1)
+    if not failed and np.diag(factor).min() > 1e-6:
+        return lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
     values, vectors = linalg.eigh(matrix)
     size = np.abs(values)
     kept = size > 1e-13 * len(values) * size.max(initial=0.0)
