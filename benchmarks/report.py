@@ -17,7 +17,7 @@ PAGE = ROOT.parent / "docs" / "benchmarks.md"
 ORDER = (
     "lightgbm_batch", "xgboost_batch", "histgb_batch", "forest_batch", "one_row",
     "one_row_pipeline", "import_time", "compile_time", "grid", "every_class", "readers", "fit_file",
-    "fit_memory", "forest_fit", "fit_budget",
+    "fit_memory", "forest_fit", "fit_budget", "resident", "accel_fits", "accel_small", "accel_inspect",
 )  # fmt: skip
 
 MARKS = {
