@@ -201,6 +201,7 @@ UNUSUAL: dict[str, Callable[[], Any]] = {
     "objects": lambda: Ridge().fit(FRAME.astype(object), Y),
     "numbered columns": lambda: Ridge().fit(pd.DataFrame(X), Y),
     "true and false": lambda: Ridge().fit(X, Y > 0),
+    "a stop before the optimum": lambda: Ridge(solver="lsqr", max_iter=2).fit(X, Y),
     "one weight": lambda: Ridge().fit(X, Y, sample_weight=2.0),
 }
 BAD: dict[str, Callable[[], Any]] = {
@@ -273,6 +274,25 @@ def test_a_failure_halfway_changes_nothing(always: None, monkeypatch: pytest.Mon
     assert ran("Ridge") == [(Ran.SKLEARN, "RuntimeError inside Millrace")]
     with millrace.accelerated(strict=True), pytest.raises(RuntimeError, match="out of luck"):
         Ridge().fit(X, Y)
+
+
+def test_an_error_that_both_raise_is_no_error_of_millrace(always: None) -> None:
+    with millrace.accelerated("equivalent"), pytest.raises(ValueError, match="must be > 0"):
+        linear_model.RidgeCV(alphas=(1.0, 0.0)).fit(X, Y)
+    assert [key.trace for key, _ in millrace.report().lines] == [""]
+
+
+def test_a_parameter_that_cannot_be_pickled_is_left_to_scikit_learn(always: None) -> None:
+    class Local:
+        def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+            yield np.arange(100), np.arange(100, 150)
+
+        def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+            return 1
+
+    with millrace.accelerated("equivalent", strict=True):
+        linear_model.RidgeCV(cv=Local()).fit(X, Y)  # type: ignore[arg-type]
+    assert [who for who, _ in ran("RidgeCV")] == [Ran.SKLEARN]
 
 
 def test_other_parameters_need_a_larger_gain() -> None:

@@ -21,7 +21,7 @@ from millrace.accel.calls import (
 )
 from millrace.accel.doors import opens, public_name_of
 from millrace.accel.options import OPTIONS
-from millrace.accel.plain import PlainFit, plain_fit
+from millrace.accel.plain import PlainFit, plain_fit, stops_early
 from millrace.errors import MillraceError
 from millrace.solvers import registry
 
@@ -40,9 +40,12 @@ FOR_STREAMS = frozenset(
         "sklearn.linear_model.SGDRegressor",
         "sklearn.neural_network.MLPClassifier",
         "sklearn.neural_network.MLPRegressor",
+        "sklearn.random_projection.GaussianRandomProjection",
+        "sklearn.random_projection.SparseRandomProjection",
     )
 )
-"""Their solvers are for tables larger than memory: other steps, or no attribute as long as the rows."""
+"""Their solvers are for tables larger than memory: other steps, no attribute as long as the rows, or no
+look at the rows."""
 
 
 def _has(name: str) -> bool:
@@ -59,7 +62,7 @@ def fit(call: Call) -> Done:
     estimator = call.estimator
     name = _known_as(type(estimator))
     rows, columns = call.shape
-    expected = costs.estimate(name, "fit", rows, columns)
+    expected = costs.estimate(name, "fit", rows, columns) if name else None
     if expected is None or not expected.gains:
         raise TOO_SMALL
     given = plain_fit(call)
@@ -97,7 +100,9 @@ def _known_as(cls: type) -> str:
     """The name under which a class, or one that it derives all methods from, was measured."""
     if registry.lookup(cls) is None and registry.lookup_resident(cls) is None:
         return ""
-    names = (public_name_of(base) for base in cls.__mro__)
+    names = [public_name_of(base) for base in cls.__mro__]
+    if not FOR_STREAMS.isdisjoint(names):
+        return ""
     return next((name for name in names if costs.is_known(name, "fit")), "")
 
 
@@ -128,9 +133,11 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 def _level(estimator: Any, given: PlainFit, shape: tuple[int, int]) -> str:
     """Exact or equivalent; of float32 rows scikit-learn computes most attributes in float32."""
-    if given.single or registry.is_equivalent(estimator, shape):
+    if registry.is_equivalent(estimator, shape):
+        if stops_early(estimator):
+            raise NotHere("max_iter is less than its default, and may be meant to stop early")
         return "equivalent"
-    return "exact"
+    return "equivalent" if given.single else "exact"
 
 
 def fit_in_one_go(estimator: Any, given: PlainFit) -> None:

@@ -22,13 +22,13 @@ PROBES = (
 """Classes whose fits are timed, as far as they are in the table."""
 
 SHAPE = 5_000, 20
-ROUNDS = 3
+ROUNDS = 20
 
 
 def measure() -> Path | None:
     """Keep by how much both sides are faster or slower here than where ``costs.json`` was measured.
 
-    Takes less than a second once the kernels are in their cache. The medians over a few classes count.
+    Takes about a second once the kernels are in their cache. The medians over a few classes count.
 
     Returns
     -------

@@ -104,8 +104,6 @@ def check_settings(estimator: Any) -> None:
         raise NotHere("verbose output is asked for")
     if given.get("copy_X") is False or given.get("copy") is False:
         raise NotHere("X may be overwritten", "leave copy_X=True: no copy is made here")
-    if stops_early(estimator):
-        raise NotHere("max_iter is less than its default, and may be meant to stop early")
     if "_skl_callbacks" in given:
         raise NotHere("it has callbacks")
     config = sys.modules["sklearn"].get_config()

@@ -158,9 +158,9 @@ def _level(steps: Iterable[Any], shape: tuple[int, int], single: bool) -> str:
         check_settings(step)
         if registry.lookup(cls) is None or public_name_of(cls) in FOR_STREAMS:
             raise NotHere(f"there is no solver of {cls.__name__} that folds could share")
-        if stops_early(step):
-            raise NotHere(f"{cls.__name__} may be meant to stop early, by its max_iter")
         if registry.is_equivalent(step, shape, in_memory=False):
+            if stops_early(step):
+                raise NotHere(f"{cls.__name__} may be meant to stop early, by its max_iter")
             level = "equivalent"
     if level == "equivalent" and OPTIONS.get().level == "exact":
         raise NotHere("its solver gives an equivalent result", 'accelerate("equivalent")')

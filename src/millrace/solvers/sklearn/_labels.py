@@ -56,8 +56,9 @@ def check_classes(estimator: Any, found: ClassCounts) -> None:
     """Refuse targets that are no classes, or of one class only."""
     from sklearn.utils.multiclass import check_classification_targets
 
-    # Several of each: labels that are all different would be taken for a mistake, with a warning.
-    check_classification_targets(np.repeat(found.classes, 4))
+    if found.classes.dtype.kind not in "biu":  # whole numbers always are classes
+        # Several of each: labels all different would be taken for a mistake, with a warning.
+        check_classification_targets(np.repeat(found.classes, 4))
     if len(found.classes) < 2:
         raise FitError.one_class(type(estimator).__name__, found.classes.tolist()[0])
 

@@ -7,6 +7,9 @@ point (Shamir, Srebro and Zhang 2014, with a second-order correction). The first
 of the sample's own error or less, the second one the square of that times the error of the sample's third
 derivatives; from there on each sweep shrinks it by what the Hessian still differs. Where it does not,
 Newton steps with the exact Hessian and a line search of several lengths in one sweep take over.
+
+A sample that holds every row is not followed by a sweep. Rows in memory are searched from coarse to fine:
+all of them begin at the optimum, and with the Hessian, of some.
 """
 
 from __future__ import annotations
@@ -117,7 +120,8 @@ def centered(problem: Problem, sample: Sampled) -> Problem:
     places = np.arange(problem.shape[0]) * problem.shape[1] + n_features
     if problem.l1[places].any() or problem.l2[places].any():
         return problem
-    matrix = sample.batch.matrix[:: max(1, len(sample.batch) // ENOUGH_FOR_MEANS)]
+    step = max(1, len(sample.batch) // ENOUGH_FOR_MEANS)
+    matrix = sample.batch.matrix[::step].copy("K")
     center = np.mean(matrix, axis=0, dtype=np.float64)
     if not np.isfinite(center).all():
         return problem
@@ -433,7 +437,9 @@ def _local(
     hessian: np.ndarray | None = None,
 ) -> Point:
     """The corrected objective of rows in memory; where a Hessian is given, that one is kept."""
-    point = point_of(few.problem, w, few.problem.sums([w], hessian is None).of(few.batch))
+    with np.errstate(over="ignore", invalid="ignore"):  # the total says so: it is infinite
+        sums = few.problem.sums([w], hessian is None).of(few.batch)
+    point = point_of(few.problem, w, sums)
     if hessian is not None:
         point = replace(point, hessian=hessian)
     if fix is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import lapack
+from scipy.linalg import lapack as untyped
 
 from millrace.statistics.glm import GLM, Labels, Sums
 from millrace.statistics.losses import Loss
+
+lapack: Any = untyped
 
 _SHRUNK = 0.1
 """What a step leaves of a scale at least; it has to stay positive."""

@@ -93,6 +93,13 @@ def examples() -> Iterator[Example]:
 
         return make
 
+    def few() -> tuple[Any, Any, Any]:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((60, 24))
+        y = X @ (100.0 * rng.random(24))
+        y[:6] += 1000.0 * rng.standard_normal(6)
+        return HuberRegressor(alpha=0.1), X, y
+
     why = "the oracle is L-BFGS-B, which stops when the loss no longer falls by 1e-9 of itself"
     base = Example(
         "HuberRegressor",
@@ -106,5 +113,8 @@ def examples() -> Iterator[Example]:
     )
     yield base
     yield replace(base, name="HuberRegressor wide", make=of(epsilon=2.5, alpha=1.0))
+    yield replace(
+        base, name="HuberRegressor few rows", make=few, rtol=1e-3, atol=1e-3, weight=False
+    )
     flat = of(fit_intercept=False, alpha=0.0)  # and where the loss is flat it stops earlier still
     yield replace(base, name="HuberRegressor plain", make=flat, rtol=1e-3, atol=1e-3)
