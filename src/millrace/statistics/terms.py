@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from millrace.statistics.base import Batch, Columns, Statistic
+from millrace.statistics.base import Batch, Columns, Statistic, check_finite
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredByColumn(Statistic[Stored, Stored]):
-    """Stored cells of each column of sparse rows; cells other than zero of dense ones."""
+    """Stored cells of each column of sparse rows; cells other than zero of dense ones.
+
+    Attributes
+    ----------
+    who : str
+        The estimator that refuses NaN and infinities.
+    """
+
+    who: str
 
     def of(self, batch: Batch) -> Stored:
+        check_finite(batch, self.who)
         X = batch.matrix
         if sp.issparse(X):
             return Stored(np.bincount(X.indices, minlength=X.shape[1]), len(batch))

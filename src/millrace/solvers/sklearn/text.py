@@ -48,7 +48,7 @@ def tfidf_vectorizer(estimator: Any, rows: Rows) -> Asking:
 def tfidf_transformer(estimator: Any, rows: Rows) -> Asking:
     """The weights of columns that hold counts."""
     work = working_copy(estimator)
-    found: Stored = yield rows.ask(StoredByColumn())
+    found: Stored = yield rows.ask(StoredByColumn("TfidfTransformer"))
     dtype = getattr(rows.head, "dtype", np.dtype(np.float64))
     _weigh(work, found.cells, found.n_rows, np.dtype("f4" if dtype == np.float32 else "f8"))
     return learned(work)
