@@ -122,9 +122,9 @@ def test_what_is_shipped_is_of_public_classes_and_gains(name: str) -> None:
     module, _, own = name.rpartition(".")
     cls = getattr(importlib.import_module(module), own, None)
     assert module == "sklearn.feature_extraction" or public_name_of(cls) == name  # type: ignore[arg-type]
-    for points in SHIPPED[name].values():
+    for method, points in SHIPPED[name].items():
         assert all(n > 0 and p > 0 and a > 0.0 and b > 0.0 for n, p, a, b in points)
-        assert any(a > costs.MARGIN * b for _, _, a, b in points)
+        assert method == "fit" or any(a > costs.MARGIN * b for _, _, a, b in points)
 
 
 def test_this_machine_is_measured_against_the_table(

@@ -181,5 +181,5 @@ def test_stored_cells_by_column() -> None:
 
     X = np.random.default_rng(4).integers(0, 2, (90, 4)) * 1.5
     for rows in (X, sp.csr_matrix(X)):
-        found = in_pairs(StoredByColumn(), batches(rows))
+        found = in_pairs(StoredByColumn("Tfidf"), batches(rows))
         assert (found.cells.tolist(), found.n_rows) == ((X != 0).sum(axis=0).tolist(), 90)

@@ -122,8 +122,10 @@ class Rows:
 
     @property
     def width(self) -> int | None:
-        """Number of columns, where it is known."""
-        return None if self.head is None else int(self.head.shape[1])
+        """Number of columns, where it is known; a series is one."""
+        if self.head is None:
+            return None
+        return int(self.head.shape[1]) if self.head.ndim > 1 else 1
 
     def ask(self, statistic: Statistic[Any, Any]) -> Ask:
         """Request a statistic of these rows."""
