@@ -81,7 +81,7 @@ def main() -> None:
         millrace.set_threads(1)
         PLAN.clock = time.process_time
     if given.quick:
-        PLAN.rows, PLAN.columns, PLAN.longest, PLAN.a_point = (500, 5_000, 50_000), (20,), 3.0, 0.0
+        PLAN.rows, PLAN.columns, PLAN.longest, PLAN.a_point = (500, 5_000, 50_000), (20,), 1.0, 0.0
     table: dict[str, dict[str, Any]] = json.loads(TABLE.read_text())
     if not given.answers:
         for cls in chosen(solved, given):

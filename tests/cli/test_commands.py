@@ -152,7 +152,8 @@ def test_a_peer_is_measured_or_says_why_not(made, workshop, monkeypatch):
 
 
 def test_warm(workshop, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # how fast a busy machine is, is not to be kept
+    # How fast a busy machine is, is not to be kept.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     prediction = workshop.json("warm")["combinations"]
     assert prediction > 0
     assert workshop.json("warm", "--fit")["combinations"] > prediction + 100
