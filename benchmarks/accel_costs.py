@@ -62,6 +62,9 @@ class Plan:
 
 PLAN = Plan()
 
+NARROW = (3,)
+"""Columns for what is only taken with few, as what goes through a tree of points."""
+
 Points = list[tuple[int, int, float, float]]
 
 
@@ -139,7 +142,7 @@ def points_of_fit(cls: type) -> Points:
             return None
         return (lambda: theirs.fit(*args)), by_door
 
-    return points(pair)
+    return points(pair) or points(pair, NARROW)
 
 
 def points_of_answers(cls: type) -> dict[str, Points]:
@@ -168,10 +171,10 @@ def points_of_answers(cls: type) -> dict[str, Points]:
     return found
 
 
-def points(pair: Callable[[int, int], Any]) -> Points:
+def points(pair: Callable[[int, int], Any], widths: tuple[int, ...] = ()) -> Points:
     """Measure sizes from small to large, as long as they are short enough."""
     found: Points = []
-    for p in PLAN.columns:
+    for p in widths or PLAN.columns:
         last = (1, 0.0)
         for n in PLAN.rows:
             if last[1] * n / last[0] > PLAN.longest:
