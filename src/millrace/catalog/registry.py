@@ -293,7 +293,7 @@ def modules_below(package: str, but: Sequence[str]) -> dict[str, ModuleType]:
     """Import every module below a package, but for these last names and kernels, which load Numba."""
     found = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
     names = [info.name for info in found if info.name.rsplit(".", 1)[1] not in but]
-    names = [name for name in names if ".kernels" not in name]
+    names = [name for name in names if "kernels" not in name.split(".")]
     return {name: importlib.import_module(name) for name in names}
 
 
