@@ -17,7 +17,7 @@ from typing import Any
 from sklearn.linear_model import SGDClassifier
 
 from millrace.catalog.registry import public_name
-from millrace.fitting.ways import ways
+from millrace.fitting.ways import Allowed, ways
 from millrace.solvers import Example, Rows, examples, registered
 from millrace.solvers.registry import Solver, takes_weight
 from millrace.solvers.rows import Source
@@ -87,7 +87,7 @@ _WAYS = {
     "memory": (
         "**In memory only**: no solver and no `partial_fit`, or a solver that declines. They raise\n"
         "`NotStreamableError` with the size of the rows, and are fitted by scikit-learn itself on all\n"
-        "rows with `in_memory=True`:"
+        "rows with `Allowed(loading=True)`:"
     ),
 }
 
@@ -140,7 +140,7 @@ def _other_ways(estimators: Mapping[str, type], solvers: Mapping[str, Any]) -> d
         needed = _needed(cls)
         # One that can do all that is ever asked of the estimator inside.
         made = cls(**dict.fromkeys(needed, SGDClassifier()))
-        way = ways(made, Rows(Source(())), in_memory=False)[0].name
+        way = ways(made, Rows(Source(())), Allowed())[0].name
         if name in solvers or not way:
             kind = "memory"
         elif "partial_fit" in way:
