@@ -87,7 +87,7 @@ _WAYS = {
     "memory": (
         "**In memory only**: no solver and no `partial_fit`, or a solver that declines. They raise\n"
         "`NotStreamableError` with the size of the rows, and are fitted by scikit-learn itself on all\n"
-        "rows with `Allowed(loading=True)`:"
+        "rows with `in_memory=True`:"
     ),
 }
 
